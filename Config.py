@@ -1,0 +1,443 @@
+"""What may be set: the schemas (every key, its unit and why), the presets (what papers set), the checks.
+
+Sacred parses the command line and keeps the run; this file alone decides what the words mean, because Sacred lets a
+nested typo pass with a warning, keeps `flag=false` as a truthy string and turns a list into a dict at `list.0=5`.
+"""
+
+import difflib
+import functools
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+with warnings.catch_warnings():  # sacred 0.8.7 imports pkg_resources, which warns of its own end
+    warnings.simplefilter("ignore")
+    import sacred
+    from sacred.observers import FileStorageObserver
+    from sacred.utils import apply_backspaces_and_linefeeds, convert_to_nested_dict
+
+Tree = Mapping[str, Any]
+"""Nested dicts of plain values: what a command line, a preset or a stored run says."""
+
+URMP_SOURCES = ("bn", "cl", "db", "fl", "hn", "ob", "sax", "tba", "tbn", "tpt", "va", "vc", "vn")
+"""The 13 instruments of URMP in the original's order, which is the order of the model's outputs."""
+
+# ---------------------------------------------------------------- words of the command line
+
+
+def _split_commas(value: Any) -> Any:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(names) or len(set(names)) < len(names):
+        raise ValueError("must give each name once and none empty")
+    return names
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"([A-Za-z0-9][\w.-]*)?", name):
+        raise ValueError("must be a plain folder name of letters, digits and . _ -")
+    return name
+
+
+def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("must give the lower bound first")
+    return bounds
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
+"""Distinct names, given as a list or as `vn,vc`."""
+
+Place = Literal["bottleneck", "every", "output"]
+Places = Annotated[tuple[Place, ...], BeforeValidator(_split_commas), AfterValidator(_distinct), Field(min_length=1)]
+"""Distinct places of a conditioned model, given as a list or as `every,output`."""
+
+NotNegative = Annotated[float, Field(ge=0)]
+Range = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_rising)]
+"""Lower and upper bound of a number that is not negative."""
+
+
+class Group(BaseModel):
+    """Keys that belong together; frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,  # `name=7` is the name "7"
+        use_attribute_docstrings=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_words(cls, tree: Any) -> Any:
+        """Reads `null` and `none` where None is allowed, and keeps True from passing as the number 1."""
+        if not isinstance(tree, dict):
+            return tree
+        return {key: _word(value, cls.model_fields.get(key)) for key, value in tree.items()}
+
+
+def _word(value: Any, field: Any) -> Any:
+    kinds = getattr(field.annotation, "__args__", (field.annotation,)) if field else ()
+    if type(None) in kinds and value in ("null", "none"):
+        return None
+    return str(value) if isinstance(value, bool) and kinds and kinds[0] in (int, float) else value
+
+
+# ---------------------------------------------------------------- schemas
+
+
+class Model(Group):
+    """The separator; the keys are the arguments of its builder in Models."""
+
+    network: Literal["wave_unet"] = "wave_unet"
+    """Which builder of Models makes the separator."""
+    levels: int = Field(12, ge=1, le=16)
+    """Down- and up-sampling blocks; each halves the rate, so 12 levels see about six seconds at 22,050 Hz."""
+    filters: int = Field(24, ge=1)
+    """Features added per level: 24, 48, 72, ... on the way down."""
+    down_size: int = Field(15, ge=1)
+    """Filter length of the down-sampling blocks, in samples at their level; odd."""
+    up_size: int = Field(5, ge=1)
+    """Filter length of the up-sampling blocks, in samples at their level; odd."""
+    output: Literal["direct", "difference", "consistent"] = "difference"
+    """`difference`: the last source is the mixture minus the others. `consistent`: what all leave is shared evenly."""
+    conditioning: Literal["none", "film"] = "none"
+    """How the labels of the instruments present steer the features."""
+    places: Places = ("bottleneck",)
+    """Where: `bottleneck`, `every` convolution, `output` (each source times its label), or several: `every,output`."""
+
+
+class Data(Group):
+    """Where the audio comes from and how examples are cut from it."""
+
+    prepared: str = ""
+    """Folder of a prepared data set, made by Prepare.py; needed for training."""
+    sources: Names = Field(URMP_SOURCES, min_length=1)
+    """Classes that the model emits, in the order of its outputs."""
+    sample_rate_hz: int = Field(22_050, ge=1_000, le=192_000)
+    """Rate of the prepared audio and of the model, in Hz."""
+    channels: int = Field(1, ge=1, le=2)
+    """Channels of mixture and sources: 1 or 2."""
+    output_samples: int = Field(16_384, ge=1)
+    """Wanted supervised samples of an excerpt; the model rounds up to its next valid length."""
+    gain: Range = (0.7, 1.0)
+    """Each source is scaled by a linear factor drawn evenly from this range, and the mixture rebuilt."""
+    remix: float = Field(0.0, ge=0, le=1)
+    """Probability that the parts of an example come from different tracks."""
+
+
+class Optimisation(Group):
+    """How the weights are fitted."""
+
+    steps: int = Field(200_000, ge=1)
+    """Batches to train on; a run may stop sooner by `patience`."""
+    batch_size: int = Field(16, ge=1)
+    """Examples in a batch."""
+    learning_rate: float = Field(1e-4, gt=0)
+    """Adam's step size at the start."""
+    decay: Literal["constant", "exponential", "cosine"] = "constant"
+    """How the step size falls: by `decay_rate` every `decay_steps`, or along a cosine to zero at the last step."""
+    decay_rate: float = Field(0.96, gt=0, le=1)
+    """Factor of the exponential decay."""
+    decay_steps: int = Field(2_000, ge=1)
+    """Steps in which the exponential decay reaches its factor once."""
+    loss: Literal["mse", "l1", "sum_squared", "log_energy"] = "mse"
+    """What is minimised, always reduced in float32."""
+    validate_every: int = Field(2_000, ge=1)
+    """Steps between two validations, each followed by a checkpoint."""
+    patience: int = Field(20, ge=0)
+    """Validations without a better loss before training stops; 0 never stops early."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """`mixed_bfloat16` computes in bfloat16 and keeps weights and loss in float32: for accelerators."""
+    xla: bool = True
+    """Compile the training step with XLA: faster after a minute of compiling."""
+
+
+class Training(Group):
+    """What Training.py may be told."""
+
+    name: Annotated[str, AfterValidator(_folder_name)] = ""
+    """The run's folder below `runs`; empty takes the next free number."""
+    fresh: bool = False
+    """Replace an earlier run of this name instead of refusing to start."""
+    seed: int = Field(1337, ge=0, lt=2**32)
+    """Fixes the first weights and every random draw of the data."""
+    model: Model = Model()
+    data: Data = Data()
+    training: Optimisation = Optimisation()
+
+
+class Test(Group):
+    """What Test.py may be told; the model's numbers come from the run."""
+
+    run: str = ""
+    """Folder of the run whose best checkpoint separates, like runs/demo."""
+    prepared: str = ""
+    """Folder of a prepared data set; empty takes the one that the run was trained on."""
+    split: str = "test"
+    """Which tracks to separate: a split of the prepared data set."""
+
+
+class Evaluate(Group):
+    """What Evaluate.py may be told."""
+
+    run: str = ""
+    """Folder of a run whose estimates, made by Test.py, are scored."""
+    estimates: str = ""
+    """Folder of anybody's estimates instead of a run's; needs `prepared`."""
+    prepared: str = ""
+    """Folder of the prepared data set with the references; empty takes the run's."""
+    split: str = "test"
+    """Which tracks to score: a split of the prepared data set."""
+    out: str = ""
+    """Folder for the scores; empty takes RUN/scores/<split>, needed with `estimates`."""
+
+
+# ---------------------------------------------------------------- presets: differences from the defaults above
+
+PRESETS: Mapping[str, Tree] = {
+    # Minutes on two CPU cores with the embedded data set; shows the whole way, proves nothing about a paper.
+    "demo": {
+        "model": {"levels": 8, "filters": 16, "output": "consistent", "conditioning": "film", "places": ("every", "output")},
+        "data": {"sample_rate_hz": 8_192},
+        "training": {"steps": 400, "batch_size": 8, "learning_rate": 1e-3, "loss": "log_energy", "validate_every": 100},
+    },
+    # Slizovskaia, Kim, Haro, Gomez (ICASSP 2019, arXiv 1811.01850) and the code published with it: no augmentation,
+    # no validation, 8 TPU cores. Labels at the bottleneck.
+    "urmp": {
+        "model": {"conditioning": "film", "places": ("bottleneck",)},
+        "data": {"gain": (1.0, 1.0)},
+        "training": {
+            "steps": 200_000,
+            "batch_size": 64,
+            "learning_rate": 1e-5,
+            "decay": "exponential",
+            "decay_rate": 0.96,
+            "decay_steps": 2_000,
+            "loss": "sum_squared",
+            "precision": "mixed_bfloat16",
+            "patience": 0,
+        },
+    },
+    # Stoller, Ewert, Dixon (ISMIR 2018, arXiv 1806.03185), first round: epochs of 2000 steps, early stop after 20.
+    "waveunet": {
+        "data": {"sources": ("accompaniment", "vocals"), "gain": (0.7, 1.0)},
+        "training": {"batch_size": 16, "learning_rate": 1e-4, "loss": "mse", "validate_every": 2_000, "patience": 20},
+    },
+}
+
+# ---------------------------------------------------------------- checks
+
+Schema = TypeVar("Schema", bound=Group)
+
+
+def to_dict(config: Group) -> dict[str, Any]:
+    """Nested dicts of plain values, as Sacred and json keep them."""
+    return config.model_dump(mode="json")
+
+
+def from_dict(schema: type[Schema], tree: Tree) -> Schema:
+    """Builds `schema` from a tree that a run stored or Sacred hands over; keys left out take their default.
+
+    Raises:
+        ValueError: one line about the first mistake: its dotted path, what was expected, what was received.
+    """
+    if "seed" not in schema.model_fields:  # Sacred adds one to every configuration
+        tree = {key: value for key, value in tree.items() if key != "seed"}
+    return _validated(schema, tree)
+
+
+def resolve(schema: type[Schema], presets: Mapping[str, Tree], names: Sequence[str], updates: Tree) -> Schema:
+    """The configuration that a command line means: defaults, then the named presets in order, then `key=value`.
+
+    Args:
+        schema: what may be set.
+        presets: differences from the defaults by name.
+        names: presets to apply; a path ending in .json is read as one, for instance another run's config.json.
+        updates: nested values that win over the presets.
+
+    Raises:
+        ValueError: one line about the first mistake.
+    """
+    tree: Tree = {}
+    for name in names:
+        tree = _merged(tree, _preset(name, presets))
+    return _validated(schema, _merged(tree, updates))
+
+
+def _preset(name: str, presets: Mapping[str, Tree]) -> Tree:
+    if name in presets:
+        return presets[name]
+    if name.endswith(".json"):
+        return _stored(Path(name))
+    known = ", ".join(presets) or "none"
+    near = _did_you_mean(name, {preset: preset for preset in presets})
+    raise ValueError(f"unknown preset '{name}'{near}; known presets: {known}")
+
+
+def _stored(path: Path) -> Tree:
+    try:
+        tree = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not json: {error}") from None
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path} must hold a configuration as a json object; received a {type(tree).__name__}")
+    return tree
+
+
+def _merged(base: Tree, update: Tree) -> Tree:
+    both = {k: _merged(base[k], v) for k, v in update.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return {**base, **update, **both}
+
+
+def _validated(schema: type[Schema], tree: Tree) -> Schema:
+    try:
+        return schema.model_validate(tree)
+    except ValidationError as error:
+        first, *others = error.errors()
+        more = f" (and {len(others)} more)" if others else ""
+        raise ValueError(_one_line(schema, first) + more) from None
+
+
+def _one_line(schema: type[Group], mistake: Any) -> str:
+    path, received = ".".join(map(str, mistake["loc"])), mistake["input"]
+    if mistake["type"] == "extra_forbidden":
+        return _unknown_key(schema, path, received)
+    if mistake["type"] == "tuple_type" and isinstance(received, dict):
+        return f"'{path}' must be set as a whole, like {path}=a,b; received {path}.{next(iter(received))}=..."
+    if mistake["type"] == "model_type":
+        return f"'{path}' is a group of keys, like {path}.key=value; received {path}={received!r}"
+    if mistake["type"] == "missing":
+        return f"'{path}' is missing; received {received!r}"
+    expected = re.sub(r"^(\w+ should|Value error, must)", "must", mistake["msg"]).partition(", unable to")[0]
+    choices = {word: word for word in re.findall(r"'(.*?)'", expected)} if mistake["type"] == "literal_error" else {}
+    return f"'{path}' {expected}; received {received!r}{_did_you_mean(received, choices)}"
+
+
+def _unknown_key(schema: type[Group], path: str, received: Any) -> str:
+    while isinstance(received, dict) and received:  # `modle.levels=5` is unknown from `modle` on; name it whole
+        key = next(iter(received))
+        path, received = f"{path}.{key}", received[key]
+    keys = list(_paths(schema))
+    near = _did_you_mean(path, {key.rpartition(".")[2]: key for key in keys} | {key: key for key in keys})
+    group = path.partition(".")[0]
+    known = [key for key in keys if key.startswith(group + ".")] or list(schema.model_fields)
+    return f"unknown key '{path}'{near or '; known: ' + ', '.join(known)}"
+
+
+def _paths(schema: type[Group]) -> Iterator[str]:
+    for name, field in schema.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            yield from (f"{name}.{path}" for path in _paths(field.annotation))
+        else:
+            yield name
+
+
+def _did_you_mean(word: object, known: Mapping[str, str]) -> str:
+    """The end of an error: the name nearest to `word`; `known` maps what may be typed to the name that is meant."""
+    near = difflib.get_close_matches(str(word), known, 1)
+    return f"; did you mean '{known[near[0]]}'?" if near else ""
+
+
+# ---------------------------------------------------------------- Sacred
+
+sacred.SETTINGS.CAPTURE_MODE = "sys"  # the default, "fd", hides the terminal from progress bars
+
+
+class CheckedExperiment(sacred.Experiment):
+    """Sacred's experiment, whose command line is checked against a schema before Sacred merges anything.
+
+    A config hook cannot do this: what it returns is overwritten by the words of the command line as Sacred parsed them.
+    """
+
+    schema: type[Group]
+    presets: Mapping[str, Tree]
+
+    def run(
+        self,
+        command_name: str | None = None,
+        config_updates: dict[str, Any] | None = None,
+        named_configs: Sequence[str] = (),
+        info: dict[str, Any] | None = None,
+        meta_info: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> sacred.run.Run:
+        """Runs a command as `sacred.Experiment.run` does; a mistake in the configuration raises ValueError."""
+        if options and not options["--pdb"]:
+            options["--debug"] = True  # lets exceptions reach the script, whose errors_in_one_line prints them
+        config = resolve(self.schema, self.presets, named_configs, convert_to_nested_dict(config_updates or {}))
+        said = {"config_updates": config_updates or {}, "named_configs": list(named_configs), **(meta_info or {})}
+        return super().run(command_name, to_dict(config), (), info, said, options)
+
+
+class RunFolder(FileStorageObserver):
+    """Keeps a run in `<folder>/<name>`, or in the next free number where the configuration has no name."""
+
+    def started_event(self, *, config: Tree, _id: str | None, **event: Any) -> str:
+        """Called by Sacred when a run starts; returns the folder's name, which becomes the run's id."""
+        name = _id or config["name"] or None
+        if name:
+            _make_room(Path(self.basedir, name), config["fresh"])
+        return super().started_event(config=config, _id=name, **event)
+
+    def save_json(self, obj: Any, filename: str) -> None:
+        """Called by Sacred every ten seconds; a run that is killed meanwhile keeps the whole file of before."""
+        super().save_json(obj, filename + ".partial")
+        os.replace(Path(self.dir, filename + ".partial"), Path(self.dir, filename))
+
+
+def _make_room(folder: Path, fresh: bool) -> None:
+    if not folder.exists():
+        return
+    if not (folder / "run.json").is_file():
+        raise ValueError(f"{folder} exists already and is no run (it holds no run.json): choose another name=...")
+    if not fresh and not _came_to_nothing(folder):
+        raise ValueError(f"the run {folder} exists already: choose another name=..., or replace it with fresh=true")
+    shutil.rmtree(folder)
+
+
+def _came_to_nothing(folder: Path) -> bool:
+    """Whether a run stopped before it wrote anything of its own, as after a mistake in the command line."""
+    sacred_s_own = {"config.json", "cout.txt", "info.json", "metrics.json", "run.json"}
+    stopped = json.loads((folder / "run.json").read_text())["status"] in ("FAILED", "INTERRUPTED")
+    return stopped and {path.name for path in folder.iterdir()} <= sacred_s_own
+
+
+def _git_answers() -> bool:
+    """Whether git can describe this folder; Sacred stops where it is missing, distrusts the folder or has no commit."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "--verify", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+# A partial and no constructor: Sacred records the script, and what it imports, by looking one frame up.
+Experiment = functools.partial(CheckedExperiment, save_git_info=_git_answers())
+
+
+def register(
+    experiment: CheckedExperiment, schema: type[Group], presets: Mapping[str, Tree] | None = None
+) -> CheckedExperiment:
+    """Gives an `Experiment` its schema's defaults, its presets and its checks; returns the experiment."""
+    experiment.schema, experiment.presets = schema, presets or {}
+    experiment.add_config(to_dict(schema()))
+    for name, tree in experiment.presets.items():
+        experiment.add_named_config(name, dict(tree))
+    experiment.captured_out_filter = apply_backspaces_and_linefeeds  # or progress bars fill cout.txt
+    experiment.logger = logging.getLogger("sacred")
+    experiment.logger.handlers = [logging.StreamHandler()]
+    experiment.logger.setLevel(logging.CRITICAL)  # `-l INFO` brings Sacred's own messages back
+    return experiment

@@ -1,0 +1,152 @@
+"""The prepared data set: a manifest, and each stem once, at the training rate, as a wav that can be sliced.
+
+    PREPARED/manifest.json                      tracks, their parts, splits, source rates, checksums
+    PREPARED/<track>/<number>_<instrument>.wav  one part: PCM of 16 bits, at the prepared rate
+
+The mixture is not stored: it is the sum of the parts. People can listen to every file.
+"""
+
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+MANIFEST = "manifest.json"
+HEADER_BYTES = 44
+FULL_SCALE = 1 << 15
+
+
+class Part(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One player's line: its number in the track, instrument code, file, and where it came from."""
+
+    number: int
+    instrument: str
+    file: str
+    sha256: str
+    source_rate_hz: int
+    source_bytes: int
+    source_mtime_ns: int
+
+
+class Track(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """One piece: its parts, all of `samples` samples. A group is a composition that no split may divide."""
+
+    name: str
+    split: str
+    group: str
+    samples: int
+    parts: tuple[Part, ...]
+
+    @property
+    def instruments(self) -> frozenset[str]:
+        """The instrument codes of the parts."""
+        return frozenset(part.instrument for part in self.parts)
+
+
+class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
+    """What the folder of a prepared data set holds."""
+
+    format: int = 1
+    sample_rate_hz: int
+    channels: int
+    tracks: tuple[Track, ...]
+
+
+class Prepared:
+    """A prepared data set, opened for reading.
+
+    Args:
+        root: the folder that `Prepare.py` made.
+
+    Raises:
+        FileNotFoundError: if there is no finished preparation.
+        ValueError: if the manifest is damaged.
+    """
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+        path = self.root / MANIFEST
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{self.root} holds no {MANIFEST}: expected a folder that Prepare.py finished (run it again to go on)"
+            )
+        try:
+            self.manifest = Manifest.model_validate_json(path.read_bytes())
+        except pydantic.ValidationError as error:
+            raise ValueError(
+                f"{path} is damaged ({error.errors()[0]['msg']}); remove {self.root} and prepare again"
+            ) from None
+        self.sample_rate_hz = self.manifest.sample_rate_hz
+        self.channels = self.manifest.channels
+
+    def split(self, name: str) -> tuple[Track, ...]:
+        """The tracks of a split, in order.
+
+        Raises:
+            ValueError: if there are none; the splits that exist are named.
+        """
+        tracks = tuple(track for track in self.manifest.tracks if track.split == name)
+        if not tracks:
+            known = ", ".join(sorted({track.split for track in self.manifest.tracks}))
+            raise ValueError(f"{self.root} has no track in the split '{name}'; it has: {known}")
+        return tracks
+
+    def read(self, part: Part, start: int, samples: int) -> np.ndarray:
+        """Samples of a part `(samples, C)`, float32, full scale 1.0, from `start` on; zero outside of the track."""
+        pcm = self._pcm(part.file)
+        excerpt = np.zeros((samples, self.channels), np.float32)
+        first, last = max(0, start), min(len(pcm), start + samples)
+        if first < last:
+            np.multiply(pcm[first:last], np.float32(1 / FULL_SCALE), out=excerpt[first - start : last - start])
+        return excerpt
+
+    def sources(self, track: Track, names: tuple[str, ...], start: int = 0, samples: int | None = None) -> np.ndarray:
+        """The parts of a track summed into their sources `(T, S, C)`, float32; the whole track where no span is given.
+
+        Raises:
+            ValueError: if an instrument of the track is not among `names`.
+        """
+        samples = track.samples if samples is None else samples
+        summed = np.zeros((samples, len(names), self.channels), np.float32)
+        for part in track.parts:
+            summed[:, source_of(track, part, names)] += self.read(part, start, samples)
+        return summed
+
+    def damaged(self, part: Part) -> bool:
+        """Whether the part's file is missing or its bytes differ from what was prepared."""
+        path = self.root / part.file
+        return not path.is_file() or sha256(path) != part.sha256
+
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - a data set lives as long as the process
+    def _pcm(self, file: str) -> np.ndarray:
+        path = self.root / file
+        try:
+            return np.memmap(path, "<i2", "r", offset=HEADER_BYTES).reshape(-1, self.channels)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{path} cannot be read ({error}); `Prepare.py check {self.root}` lists all faults"
+            ) from None
+
+
+def source_of(track: Track, part: Part, names: tuple[str, ...]) -> int:
+    """The index of the part's source among `names`.
+
+    Raises:
+        ValueError: if its instrument is not among them.
+    """
+    if part.instrument not in names:
+        raise ValueError(f"{track.name}: instrument '{part.instrument}' is not among the sources {', '.join(names)}")
+    return names.index(part.instrument)
+
+
+def labels_of(track: Track, names: tuple[str, ...]) -> np.ndarray:
+    """1.0 for each source that has a part in the track: `(S,)`, float32."""
+    return np.array([name in track.instruments for name in names], np.float32)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

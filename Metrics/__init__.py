@@ -1,0 +1,65 @@
+"""Metrics: references + estimates -> numbers, tables, plots.
+
+Conventions
+-----------
+Axes: T samples, S sources, C channels, F frames. References and estimates are arrays (T, S, C) in the same order of
+sources, the mixture is (T, C); any real dtype, computed in float64. s is a reference, e its estimate, x the mixture,
+|.|^2 the energy over samples and channels. All scores are in dB. A source *sounds* in a track if its reference has a
+sample other than zero, and is *absent* otherwise.
+
+What NaN and infinity mean
+- NaN: the number does not exist because the reference is silent there (in the frame, or in the track).
+- +inf: the estimate is exact. -inf: the estimate holds nothing of the reference (SI-SDR), or nothing leaks (leakage).
+- A silent estimate of a source that sounds is a mistake like any other: it scores 0 dB (SDR, uSDR) or -inf (SI-SDR).
+  museval leaves such frames out, for all sources; `framewise_sdr(..., mask="strict")` does as museval does.
+
+Metrics
+-------
+SDR      10 log10 |s|^2 / |s - e|^2 in frames of 1 s, the last partial frame dropped. The SDR of BSS Eval v4 (images)
+         as museval 0.4.1 computes it, to 1e-9 dB: the error's parts (space, interference, artifacts) need filters,
+         their sum does not. Vincent et al. 2006, eq. 16; Stöter et al. 2018, section 3. `framewise_sdr`
+uSDR     10 log10 (|s|^2 + 1e-7) / (|s - e|^2 + 1e-7) of the whole track. Mitsufuji et al. 2022, eq. 1. `usdr`
+SI-SDR   10 log10 |a s|^2 / |a s - e|^2, a = <e, s> / |s|^2, of the whole track, no mean removed, all channels in one
+         vector. Le Roux et al. 2019, eq. 2. `si_sdr`
+SI-SDRi  SI-SDR of the estimate minus SI-SDR of the mixture taken as the estimate. `score_track`
+leakage  10 log10 |e|^2 / |x|^2 of the whole track, for absent sources, which have no other score. `leakage_db`
+
+Anchors: every score stands beside those of two estimates that separate nothing: the mixture itself, and silence (SDR
+0 dB). A pair of track and source is *trivial* if the mixture's SI-SDR is 60 dB or more: it plays alone. Trivial pairs
+stay in the files and count in no aggregate.
+
+Aggregations (`summarise` names them in its column `aggregation`)
+------------
+frames          frames of all tracks pooled; median, MAD (unscaled), mean and SD (population), as in the table of
+                Stoller et al. 2018, "Wave-U-Net".
+track medians   median over a track's frames first. The median of these is museval's and SiSEC 2018's number, their
+                mean Demucs's (Défossez et al. 2019).
+tracks          one number a track. The mean of uSDR is the Music Demixing Challenge's.
+The row "all" pools the values of all sources.
+
+Files
+-----
+`write_track_scores` keeps a track's rows as csv and its SDR as json in museval's form; `read_scores` reads the csv.
+"""
+
+from .plots import score_boxplot, separation_figure
+from .scores import museval_json, read_scores, score_track, write_track_scores
+from .sdr import framewise_sdr, leakage_db, si_sdr, sounding_sources, usdr
+from .summary import markdown_table, summarise, table
+
+__all__ = [
+    "framewise_sdr",
+    "leakage_db",
+    "markdown_table",
+    "museval_json",
+    "read_scores",
+    "score_boxplot",
+    "score_track",
+    "separation_figure",
+    "si_sdr",
+    "sounding_sources",
+    "summarise",
+    "table",
+    "usdr",
+    "write_track_scores",
+]

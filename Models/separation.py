@@ -1,0 +1,82 @@
+"""A track of any length through a separator, in constant memory."""
+
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+
+from .lengths import Ladder
+
+WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is context that was heard before
+
+
+def separate(
+    separator: keras.Model,
+    ladder: Ladder,
+    mixture: Iterable[np.ndarray],
+    labels: np.ndarray | None = None,
+    *,
+    samples: int | None = None,
+    window_samples: int = WINDOW_SAMPLES,
+) -> Iterator[np.ndarray]:
+    """Separates a stream, window by window.
+
+    Windows advance by multiples of the separator's decimation and hear the samples before and after them, so their
+    outputs are those of one forward pass over the whole track, wherever it is cut. Before and after the track is
+    silence.
+
+    Args:
+        separator: a model of this floor.
+        ladder: its lengths.
+        mixture: consecutive blocks (t, C) of any lengths, linear amplitude. A mono separator takes any number of
+            channels and separates each on its own; one of more channels hears a mono mixture on all of them.
+        labels: (S,) for a conditioned separator, else None.
+        samples: the length of the track where it is known: a short one is not padded to a whole window.
+        window_samples: sources of one window, about: the larger, the faster and the more memory.
+
+    Yields:
+        Consecutive blocks of sources (t, S, C), float32, as many samples in all as the mixture has.
+
+    Raises:
+        ValueError: if the separator wants labels and there are none.
+    """
+    if labels is None and len(separator.inputs) > 1:
+        raise ValueError("this separator is conditioned: expected labels of the sources that play. Received: none")
+    hop = _hop(ladder, min(window_samples, samples or window_samples))
+    window = ladder.input_samples(ladder.output_samples(hop))
+    silence = np.zeros((ladder.context_samples, separator.input["mixture"].shape[-1]), np.float32)
+    heard, pending = silence, 0  # `pending` samples of the track are heard and not yet separated
+    for block in mixture:
+        heard = np.concatenate([heard, block], dtype=np.float32)
+        pending += len(block)
+        while len(heard) >= window:
+            yield _forward(separator, heard[:window], labels)[:hop]
+            heard, pending = heard[hop:], pending - hop
+    while heard is not None and pending > 0:
+        last = np.zeros((window, heard.shape[1]), np.float32)
+        last[: min(window, len(heard))] = heard[:window]
+        yield _forward(separator, last, labels)[: min(hop, pending)]
+        heard, pending = heard[hop:], pending - hop
+
+
+def _hop(ladder: Ladder, wanted_samples: int) -> int:
+    """The multiple of the decimation not below what is wanted."""
+    return -(-wanted_samples // ladder.stride_samples) * ladder.stride_samples
+
+
+def _forward(separator: keras.Model, window: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """One window (t, C) -> sources (t, S, C): by a mono separator channel by channel, else all channels together."""
+    channels = separator.input["mixture"].shape[-1]
+    if channels == 1:
+        batch = window.T[..., None]
+    elif window.shape[1] in (1, channels):
+        batch = np.broadcast_to(window, (len(window), channels))[None]
+    else:
+        raise ValueError(f"expected a mixture of 1 or {channels} channels. Received: {window.shape[1]} channels")
+    inputs = {"mixture": np.ascontiguousarray(batch)}
+    if labels is not None and len(separator.inputs) > 1:
+        inputs["labels"] = np.repeat(labels[None], len(batch), axis=0)
+    sources = np.asarray(separator.predict_on_batch(inputs))
+    if channels == 1:
+        return np.moveaxis(sources[..., 0], 0, 2)
+    return sources[0] if window.shape[1] == channels else sources[0].mean(axis=2, keepdims=True)

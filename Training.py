@@ -1,0 +1,194 @@
+"""A prepared data set + a configuration -> a run.
+
+    python Training.py with demo data.prepared=PREPARED name=demo
+    python Training.py print_config with urmp
+
+The run's folder, runs/<name>, then holds the configuration (config.json), the weights of the best validation and of
+the last (best.keras, last.keras), the losses (log.csv, curve.png) and what TensorBoard reads (tensorboard/).
+"""
+
+import csv
+import importlib.util
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+
+import Config
+import Utils
+from Input.examples import Augmentation, Excerpt, TrainingExamples, Windows
+from Input.prepared import Prepared
+from Metrics.curves import loss_curve
+from Models.lengths import Ladder
+from Models.losses import loss
+from Models.wave_unet import wave_unet
+
+experiment = Config.register(Config.Experiment("training"), Config.Training, Config.PRESETS)
+experiment.observers.append(Config.RunFolder(Utils.RUNS))
+
+
+@experiment.main
+def main(_config, _run):
+    """Trains; the result that Sacred keeps is the best validation loss."""
+    config = Config.from_dict(Config.Training, _config)
+    run_dir = Path(_run.observers[0].dir)
+    best = train(config, run_dir, _run.log_scalar)
+    print(f"best validation loss {best:.5g}\n{run_dir}: separate a split with  python Test.py with run={run_dir}")
+    return best
+
+
+def train(
+    config: Config.Training,
+    run_dir: Path,
+    log_scalar: Callable[[str, float, int], None] = lambda name, value, step: None,
+) -> float:
+    """Trains a separator into a run's folder.
+
+    Args:
+        config: every number of the run.
+        run_dir: where checkpoints, log and curve go; exists.
+        log_scalar: told (name, value, step) after each validation.
+
+    Returns:
+        The best validation loss.
+
+    Raises:
+        FileNotFoundError, ValueError: if the prepared data set does not fit the configuration.
+    """
+    from Input.pipeline import track_batches, training_batches  # here, because it needs TensorFlow
+
+    data, training = config.data, config.training
+    prepared = prepared_for(data)
+    ladder = Ladder(config.model.levels, config.model.down_size, config.model.up_size)
+    output_samples = ladder.output_samples(data.output_samples)
+    excerpt = Excerpt(ladder.input_samples(output_samples), output_samples)
+    augmentation = Augmentation(data.gain, data.remix)
+    examples = TrainingExamples(prepared, prepared.split("train"), data.sources, excerpt, augmentation, config.seed)
+    windows = Windows(prepared, prepared.split("validation"), data.sources, excerpt)
+
+    separator = new_separator(config)
+    progress = Utils.progress(total=training.steps * training.batch_size, unit="example", label="training")
+    with progress:
+        history = separator.fit(
+            training_batches(examples, training.batch_size),
+            steps_per_epoch=training.validate_every,
+            epochs=training.steps // training.validate_every,
+            validation_data=track_batches(windows, training.batch_size),
+            callbacks=list(_callbacks(training, run_dir, progress, log_scalar)),
+            shuffle=False,  # the examples are drawn at random
+            verbose=0,
+        )
+    return min(history.history["val_loss"])
+
+
+def prepared_for(data: Config.Data) -> Prepared:
+    """The prepared data set that a configuration names.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if none is named, or its rate or channels are not the configuration's.
+    """
+    if not data.prepared:
+        raise ValueError("expected data.prepared=FOLDER, a data set that Prepare.py made. Received: none")
+    prepared = Prepared(data.prepared)
+    for name in ("sample_rate_hz", "channels"):
+        if (wanted := getattr(data, name)) != (received := getattr(prepared, name)):
+            raise ValueError(
+                f"expected a data set with {name}={wanted}. Received: {data.prepared} with {received}; "
+                f"prepare it again, or train with data.{name}={received}"
+            )
+    return prepared
+
+
+def new_separator(config: Config.Training) -> keras.Model:
+    """A separator with fresh weights, compiled for training. Sets the seed and the precision of the whole process."""
+    training = config.training
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(training.precision)
+    numbers = config.model.model_dump(exclude={"network"})
+    separator = wave_unet(len(config.data.sources), config.data.channels, **numbers)
+    optimizer = keras.optimizers.Adam(_learning_rate(training))
+    separator.compile(optimizer, loss(training.loss), jit_compile=training.xla)
+    return separator
+
+
+def _learning_rate(training: Config.Optimisation) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if training.decay == "exponential":
+        return keras.optimizers.schedules.ExponentialDecay(
+            training.learning_rate, training.decay_steps, training.decay_rate
+        )
+    if training.decay == "cosine":
+        return keras.optimizers.schedules.CosineDecay(training.learning_rate, training.steps)
+    return training.learning_rate
+
+
+def _callbacks(training, run_dir: Path, progress, log_scalar) -> Iterator[keras.callbacks.Callback]:
+    yield Progress(progress, training.batch_size)
+    yield Checkpoints(run_dir)
+    yield Log(run_dir, training.validate_every, log_scalar)
+    if training.patience:
+        yield keras.callbacks.EarlyStopping("val_loss", patience=training.patience)
+    if importlib.util.find_spec("tensorflow"):
+        yield keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False)
+
+
+class Progress(keras.callbacks.Callback):
+    """Moves the bar, example by example, and stops at the first loss that is no number."""
+
+    def __init__(self, bar, batch_size: int):
+        super().__init__()
+        self.bar, self.batch_size, self.step = bar, batch_size, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(
+                f"the loss became {logs['loss']} at step {self.step}; a smaller training.learning_rate may help"
+            )
+        self.bar.set_postfix(loss=f"{logs['loss']:.4g}", refresh=False)
+        self.bar.update(self.batch_size)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """After each validation: the last weights, and the best if they are. A killed run leaves whole files."""
+
+    def __init__(self, run_dir: Path):
+        super().__init__()
+        self.run_dir, self.best = run_dir, math.inf
+
+    def on_epoch_end(self, epoch, logs=None):
+        names = [Utils.LAST]
+        if logs["val_loss"] < self.best:
+            self.best = logs["val_loss"]
+            names.append(Utils.BEST)
+        for name in names:
+            with Utils.write_atomically(self.run_dir / name) as partial:
+                self.model.save(partial)
+
+
+class Log(keras.callbacks.Callback):
+    """After each validation: a row of log.csv, and the curve drawn anew."""
+
+    def __init__(self, run_dir: Path, validate_every: int, log_scalar: Callable[[str, float, int], None]):
+        super().__init__()
+        self.run_dir, self.validate_every, self.log_scalar = run_dir, validate_every, log_scalar
+        self.rows: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        step = (epoch + 1) * self.validate_every
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row = {"step": step, "loss": logs["loss"], "validation_loss": logs["val_loss"], "learning_rate": rate}
+        self.rows.append(row)
+        for name in ("loss", "validation_loss"):
+            self.log_scalar(name, float(row[name]), step)
+        with Utils.write_atomically(self.run_dir / Utils.LOG) as partial, partial.open("w", newline="") as file:
+            table = csv.DictWriter(file, row)
+            table.writeheader()
+            table.writerows(self.rows)
+        loss_curve(self.rows, self.run_dir / Utils.CURVE)
+
+
+if __name__ == "__main__":
+    with Utils.errors_in_one_line("Training.py"):
+        experiment.run_commandline()

@@ -1,0 +1,200 @@
+"""What several scripts share: errors in one line, whole files only, a run's folder, progress."""
+
+import json
+import math
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+# ---------------------------------------------------------------- errors
+
+_LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+@contextmanager
+def errors_in_one_line(script_name: str) -> Iterator[None]:
+    """Ends the process with one line on stderr where a user's mistake, and not a bug, stopped the script.
+
+    A mistake is an OSError (a missing file, a full disk) or a ValueError that this project's own code raised; it exits
+    with 1. Several mistakes in one message, one a line, stay one a line. Ctrl-C exits with 130. Anything else, a
+    ValueError from the depth of a library too, keeps its traceback.
+
+    Args:
+        script_name: what stands before `: error:`, like `Training.py`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        print(f"{script_name}: interrupted", file=sys.stderr)
+        raise SystemExit(130) from error
+    except OSError as error:
+        raise SystemExit(_lines(script_name, _in_words(error))) from error
+    except ValueError as error:
+        if _from_a_library(error):
+            raise
+        raise SystemExit(_lines(script_name, str(error))) from error
+
+
+def _lines(script_name: str, message: str) -> str:
+    return "\n".join(f"{script_name}: error: {line}" for line in message.splitlines() if line.strip())
+
+
+def _in_words(error: OSError) -> str:
+    """`runs/demo: permission denied` for [Errno 13]; an OSError raised with a sentence keeps it."""
+    if error.errno is None or error.strerror is None:
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return where + error.strerror[:1].lower() + error.strerror[1:]
+
+
+def _from_a_library(error: BaseException) -> bool:
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return innermost.startswith((*_LIBRARIES, "<"))
+
+
+# ---------------------------------------------------------------- files
+
+
+@contextmanager
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`; what was written there takes its place only when the block succeeds.
+
+    The temporary name keeps the ending, because writers choose the format by it. Missing folders are created.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, tree: Any) -> None:
+    """Writes `tree` as json: numpy values as plain ones, NaN and infinities (which json does not know) as null."""
+    with write_atomically(path) as partial:
+        partial.write_text(json.dumps(_plain(tree), indent=1, allow_nan=False) + "\n")
+
+
+def _plain(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {str(key): _plain(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_plain(value) for value in tree]
+    if isinstance(tree, (np.ndarray, np.generic)):
+        return _plain(tree.tolist())
+    if isinstance(tree, float):
+        return tree if math.isfinite(tree) else None
+    return str(tree) if isinstance(tree, Path) else tree
+
+
+# ---------------------------------------------------------------- a run's folder
+
+RUNS = "runs"
+BEST, LAST = "best.keras", "last.keras"
+LOG, CURVE = "log.csv", "curve.png"
+
+
+def run_config(run_dir: str | Path) -> dict[str, Any]:
+    """The configuration that a run was started with.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it is no run's.
+        ValueError: its config.json is damaged.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise FileNotFoundError(f"there is no run at {run_dir}; {_known_runs(run_dir)}")
+    path = run_dir / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{run_dir} is no run: it has no config.json; {_known_runs(run_dir)}")
+    try:
+        config = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is damaged: expected an object, received a {type(config).__name__}")
+    return config
+
+
+def run_checkpoint(run_dir: str | Path, name: str = BEST) -> Path:
+    """Path of a run's checkpoint.
+
+    Raises:
+        FileNotFoundError: there is no such run, or it has not reached its first checkpoint.
+    """
+    run_config(run_dir)
+    path = Path(run_dir, name)
+    if not path.is_file():
+        raise FileNotFoundError(f"the run {run_dir} has no checkpoint {name} yet; train it until its first validation")
+    return path
+
+
+def estimates_dir(run_dir: str | Path, split: str) -> Path:
+    """Where a run keeps its estimates of a split: a folder for each track, a wav for each source."""
+    return Path(run_dir, "estimates", split)
+
+
+def _known_runs(near: Path) -> str:
+    folders = {near, near.parent, Path(RUNS)}
+    runs = sorted({str(path.parent) for folder in folders for path in folder.glob("*/config.json")})
+    return f"known runs: {', '.join(runs)}" if runs else "make one with Training.py"
+
+
+# ---------------------------------------------------------------- progress
+
+
+class _Lines(tqdm):
+    """A bar for a log file: a line at every tenth (or half minute, the total unknown), none drawn over another."""
+
+    printed = 0.0  # tenths, or half minutes
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Called by tqdm at every change."""
+        reached = 10 * self.n // self.total if self.total else self.format_dict["elapsed"] // 30
+        if reached > self.printed:
+            self.printed = reached
+            print(self, file=self.fp, flush=True)
+
+    def close(self) -> None:
+        """Called by tqdm at the end."""
+        self.display()
+        self.disable = True
+
+
+def progress(items: Iterable[Any] | None = None, total: int | None = None, unit: str = "it", label: str = "") -> tqdm:
+    """A tqdm bar on stderr with rate and time left: over `items`, or up to `total` by `.update(n)`.
+
+    Where stderr is no terminal it prints about ten lines in all instead.
+    """
+    if sys.stderr.isatty():
+        return tqdm(items, total=total, unit=unit, desc=label or None, dynamic_ncols=True)
+    return _Lines(items, total=total, unit=unit, desc=label or None, ncols=0, miniters=1, mininterval=0)
+
+
+@contextmanager
+def progress_calls(unit: str, label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for a worker that calls back with (done, total); it appears at the first call."""
+    bars: list[tqdm] = []
+
+    def tell(done: int, total: int) -> None:
+        if not bars:
+            bars.append(progress(total=total, unit=unit, label=label))
+        bars[0].update(done - bars[0].n)
+
+    try:
+        yield tell
+    finally:
+        for bar in bars:
+            bar.close()

@@ -1,0 +1,54 @@
+"""Data sets of random sound, small enough to be made for every test that wants one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track, sha256
+
+MakePrepared = Callable[..., Prepared]
+
+
+@pytest.fixture
+def make_prepared(tmp_path) -> MakePrepared:
+    """Writes a prepared data set into a new folder.
+
+    It is told the tracks' names, which end in the instruments of their parts, and their lengths in samples:
+    `make_prepared({"a_vn_vn_vc": 5000, "b_fl_cl": 700})`. The parts are noise whose sum is never beyond full scale.
+    """
+
+    def make(
+        tracks: dict[str, int], split: str = "train", channels: int = 1, sample_rate_hz: int = 8_000, name="prepared"
+    ) -> Prepared:
+        root = tmp_path / name
+        random = np.random.default_rng(len(tracks))
+        rows = []
+        for track, samples in tracks.items():
+            (root / track).mkdir(parents=True)
+            parts = []
+            for number, instrument in enumerate(track.split("_")[1:], 1):
+                file = f"{track}/{number}_{instrument}.wav"
+                pcm = random.integers(-6_000, 6_000, (samples, channels)).astype(np.int16)
+                soundfile.write(root / file, pcm, sample_rate_hz, subtype="PCM_16")
+                parts.append(_part(root, file, number, instrument, sample_rate_hz))
+            rows.append(Track(name=track, split=split, group=track, samples=samples, parts=tuple(parts)))
+        manifest = Manifest(sample_rate_hz=sample_rate_hz, channels=channels, tracks=tuple(rows))
+        (root / MANIFEST).write_text(manifest.model_dump_json())
+        return Prepared(root)
+
+    return make
+
+
+def _part(root: Path, file: str, number: int, instrument: str, sample_rate_hz: int) -> Part:
+    return Part(
+        number=number,
+        instrument=instrument,
+        file=file,
+        sha256=sha256(root / file),
+        source_rate_hz=sample_rate_hz,
+        source_bytes=0,
+        source_mtime_ns=0,
+    )

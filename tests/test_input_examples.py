@@ -1,0 +1,239 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+import soundfile
+
+from Input.examples import Augmentation, DrawnPart, Excerpt, TrainingExamples, Windows
+from Input.prepared import Prepared
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("cl", "fl", "vc", "vn")
+EXCERPT = Excerpt(input_samples=700, output_samples=300)
+TRACKS = {"a_vn_vn_vc": 5_000, "b_fl_cl": 2_000, "c_vn_fl": 1_200}
+
+
+@pytest.fixture
+def prepared(make_prepared) -> Prepared:
+    return make_prepared(TRACKS)
+
+
+def training(prepared: Prepared, excerpt=EXCERPT, seed=1, **augmentation) -> TrainingExamples:
+    return TrainingExamples(prepared, prepared.split("train"), NAMES, excerpt, Augmentation(**augmentation), seed)
+
+
+def windows(prepared: Prepared, excerpt=EXCERPT) -> Windows:
+    return Windows(prepared, prepared.split("train"), NAMES, excerpt)
+
+
+def audio(prepared: Prepared, one: DrawnPart, before: int, samples: int) -> np.ndarray:
+    """The oracle: samples of the drawn part's file from `before` its start on, with zeros around."""
+    whole, _ = soundfile.read(prepared.root / one.part.file, dtype="float32", always_2d=True)
+    around = np.zeros((samples, whole.shape[1]), np.float32)
+    return np.concatenate([around, whole, around])[samples + one.start - before :][:samples] * np.float32(one.gain)
+
+
+def assert_same(one, other) -> None:
+    (inputs, sources), (other_inputs, other_sources) = one, other
+    for key in ("mixture", "labels"):
+        np.testing.assert_array_equal(inputs[key], other_inputs[key])
+    np.testing.assert_array_equal(sources, other_sources)
+
+
+# ---------------------------------------------------------------- a training example is its files' samples
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("remix", [0.0, 1.0])
+def test_an_example_is_what_was_drawn(make_prepared, channels, remix):
+    prepared = make_prepared(TRACKS, channels=channels)
+    examples = training(prepared, gain=(0.7, 1.0), remix=remix)
+    for number in range(30):
+        inputs, sources = examples.element(number)
+        mixture = np.zeros((700, channels), np.float32)
+        expected, labels = np.zeros((300, 4, channels), np.float32), np.zeros(4)
+        for one in examples.draw(number):
+            mixture += audio(prepared, one, 200, 700)
+            expected[:, NAMES.index(one.part.instrument)] += audio(prepared, one, 0, 300)
+            labels[NAMES.index(one.part.instrument)] = 1
+        np.testing.assert_allclose(inputs["mixture"], mixture, atol=1e-6)
+        np.testing.assert_allclose(sources, expected, atol=1e-6)
+        np.testing.assert_array_equal(inputs["labels"], labels)
+        assert inputs.keys() == {"mixture", "labels"}
+        assert {array.dtype for array in (*inputs.values(), sources)} == {np.dtype(np.float32)}
+
+
+def test_sources_sum_to_the_middle_of_the_mixture(prepared):
+    """Without gains exactly: samples of 16 bits sum in float32 without rounding."""
+    for number in range(50):
+        inputs, sources = training(prepared).element(number)
+        np.testing.assert_array_equal(sources.sum(axis=1), inputs["mixture"][200:500])
+        inputs, sources = training(prepared, gain=(0.3, 1.7), remix=0.5).element(number)
+        np.testing.assert_allclose(sources.sum(axis=1), inputs["mixture"][200:500], atol=1e-6)
+
+
+def test_labels_say_which_sources_have_a_part_be_it_at_rest(make_prepared):
+    prepared = make_prepared({"a_vn_vc": 1_000})
+    soundfile.write(prepared.root / "a_vn_vc/2_vc.wav", np.zeros(1_000, np.int16), 8_000)
+    inputs, sources = training(prepared).element(0)
+    assert inputs["labels"].tolist() == [0, 0, 1, 1] and not sources[:, 2].any()
+
+
+def test_context_beyond_the_ends_of_a_track_is_silence(make_prepared):
+    prepared = make_prepared({"a_vn": 301})
+    examples = training(prepared)
+    starts = set()
+    for number in range(20):
+        (one,) = examples.draw(number)
+        mixture = examples.element(number)[0]["mixture"]
+        first, last = 200 - one.start, 501 - one.start  # where the track lies in the mixture
+        assert not mixture[:first].any() and not mixture[last:].any() and mixture[first:last].all(axis=1).mean() > 0.99
+        starts.add(one.start)
+    assert starts == {0, 1}
+
+
+@pytest.mark.parametrize("samples", [1, 299, 300])
+def test_a_track_shorter_than_an_excerpt_ends_in_silence(make_prepared, samples):
+    prepared = make_prepared({"a_vn_vc": samples})
+    examples = training(prepared)
+    whole = prepared.sources(prepared.split("train")[0], NAMES)
+    for number in range(5):
+        inputs, sources = examples.element(number)
+        np.testing.assert_array_equal(sources[:samples], whole)
+        assert not sources[samples:].any() and inputs["labels"].tolist() == [0, 0, 1, 1]
+
+
+# ---------------------------------------------------------------- which example a number is
+
+
+def test_an_example_depends_on_seed_and_number_alone(prepared):
+    forwards = training(prepared, gain=(0.5, 1.0), remix=0.5)
+    first = [forwards.element(number) for number in range(20)]
+    backwards = training(Prepared(prepared.root), gain=(0.5, 1.0), remix=0.5)
+    for number in reversed(range(20)):
+        assert_same(backwards.element(number), first[number])
+        assert_same(backwards.element(number), first[number])
+
+
+def test_another_process_draws_the_same(prepared):
+    code = f"""
+from Input.examples import *
+from Input.prepared import Prepared
+prepared = Prepared({str(prepared.root)!r})
+augmentation = Augmentation(gain=(0.5, 1.0), remix=0.5)
+examples = TrainingExamples(prepared, prepared.split("train"), {NAMES}, Excerpt(700, 300), augmentation, 1)
+for number in (10**12, 7, 3):
+    print([(one.track.name, one.part.number, one.start, one.gain.hex()) for one in examples.draw(number)])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    examples = training(prepared, gain=(0.5, 1.0), remix=0.5)
+    for number, line in zip((10**12, 7, 3), done.stdout.splitlines(), strict=True):
+        drawn = [(one.track.name, one.part.number, one.start, one.gain.hex()) for one in examples.draw(number)]
+        assert str(drawn) == line
+
+
+def test_other_numbers_and_other_seeds_are_other_examples(make_prepared):
+    prepared = make_prepared({"a_vn": 1_000_000})
+    drawn = {training(prepared, seed=seed).draw(number)[0].start for seed in range(20) for number in range(20)}
+    assert len(drawn) > 395  # of 400; few meet by chance
+
+
+# ---------------------------------------------------------------- what chance does
+
+
+def test_every_moment_of_every_track_is_drawn_alike(make_prepared):
+    """Tracks are so weighted by their length; the first and the last samples are reached."""
+    lengths = {"a_vn": 420, "b_vc": 340, "c_vn_fl": 500, "d_fl": 20}
+    counts = {name: np.zeros(max(1, samples - 299)) for name, samples in lengths.items()}
+    examples = training(make_prepared(lengths))
+    for number in range(8_000):
+        one = examples.draw(number)[0]
+        counts[one.track.name][one.start] += 1
+    assert scipy.stats.chisquare(np.concatenate(list(counts.values()))).pvalue > 1e-3
+    assert all(count[0] > 0 and count[-1] > 0 for count in counts.values())
+
+
+def test_parts_of_a_track_keep_together(prepared):
+    examples = training(prepared, gain=(0.7, 1.0))
+    for number in range(100):
+        drawn = examples.draw(number)
+        assert tuple(one.part for one in drawn) == drawn[0].track.parts
+        assert len({(one.track.name, one.start) for one in drawn}) == 1
+
+
+def test_gains_are_even_in_their_range_and_each_part_has_its_own(prepared):
+    examples = training(prepared, gain=(0.7, 1.0))
+    drawn = [[one.gain for one in examples.draw(number)] for number in range(2_000)]
+    assert scipy.stats.kstest(np.concatenate(drawn), scipy.stats.uniform(0.7, 0.3).cdf).pvalue > 1e-3
+    assert all(len(set(gains)) == len(gains) for gains in drawn)
+    assert {one.gain for number in range(50) for one in training(prepared).draw(number)} == {1.0}
+
+
+def test_remixing_keeps_the_instruments_and_changes_tracks_and_moments(prepared):
+    examples = training(prepared, remix=1.0)
+    lineups, tracks, starts = set(), {}, {name: [] for name in TRACKS}
+    for number in range(6_000):
+        drawn = examples.draw(number)
+        lineups.add(tuple(one.part.instrument for one in drawn))
+        for one in drawn:
+            assert one.part in one.track.parts
+            tracks.setdefault(one.part.instrument, set()).add((one.track.name, one.part.number))
+            starts[one.track.name].append(one.start)
+    assert lineups == {("vn", "vn", "vc"), ("fl", "cl"), ("vn", "fl")}
+    assert tracks["vn"] == {("a_vn_vn_vc", 1), ("a_vn_vn_vc", 2), ("c_vn_fl", 1)}
+    assert tracks["fl"] == {("b_fl_cl", 1), ("c_vn_fl", 2)}
+    for name, drawn in starts.items():
+        assert scipy.stats.chisquare(np.histogram(drawn, 20, (0, TRACKS[name] - 300 + 1))[0]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("remix", [0.0, 0.3])
+def test_so_many_examples_are_remixed(make_prepared, remix):
+    prepared = make_prepared({"a_vn_vc": 100_000, "b_vn_vc": 100_000})
+    examples = training(prepared, remix=remix)
+    remixed = sum(len({one.start for one in examples.draw(number)}) == 2 for number in range(2_000))
+    assert scipy.stats.binomtest(remixed, 2_000, remix).pvalue > 1e-3
+
+
+# ---------------------------------------------------------------- windows
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_windows_cover_every_sample_once(make_prepared, channels):
+    prepared = make_prepared({"a_vn_vn_vc": 1_000, "b_fl_cl": 900, "c_vn_fl": 1}, channels=channels)
+    tracks = windows(prepared)
+    assert len(tracks) == 4 + 3 + 1
+    pieces = iter([tracks.element(number) for number in range(len(tracks))])
+    for track, count in zip(prepared.split("train"), (4, 3, 1), strict=True):
+        inputs, sources = zip(*(next(pieces) for _ in range(count)), strict=True)
+        rebuilt = np.concatenate(sources)
+        np.testing.assert_array_equal(rebuilt[: track.samples], prepared.sources(track, NAMES))
+        assert not rebuilt[track.samples :].any()
+        mixture = np.concatenate([one["mixture"][200:500] for one in inputs])
+        np.testing.assert_array_equal(mixture, rebuilt.sum(axis=1))
+        for one in inputs:
+            assert one["labels"].tolist() == [float(name in track.instruments) for name in NAMES]
+
+
+def test_a_windows_context_is_the_track_around_it_and_silence_beyond(make_prepared):
+    prepared = make_prepared({"a_vn": 1_000})
+    whole = soundfile.read(prepared.root / "a_vn/1_vn.wav", dtype="float32", always_2d=True)[0]
+    padded = np.concatenate([np.zeros((200, 1)), whole, np.zeros((600, 1))])
+    for number in range(4):
+        mixture = windows(prepared).element(number)[0]["mixture"]
+        np.testing.assert_array_equal(mixture, padded[300 * number : 300 * number + 700])
+
+
+# ---------------------------------------------------------------- what is wrong
+
+
+@pytest.mark.parametrize("of", [training, windows])
+def test_an_instrument_without_a_source_is_one_line(make_prepared, of):
+    prepared = make_prepared({"a_vn_vc": 500, "b_vn_tuba": 500})
+    with pytest.raises(
+        ValueError, match="b_vn_tuba: instrument 'tuba' is not among the sources cl, fl, vc, vn"
+    ) as stop:
+        of(prepared)
+    assert "\n" not in str(stop.value)

@@ -1,0 +1,452 @@
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from Input.prepared import FULL_SCALE, MANIFEST, Prepared, labels_of, source_of
+from Input.preparation import JOURNAL, SourcePart, SourceTrack, check, prepare, prepare_track
+
+ROOT = Path(__file__).resolve().parent.parent
+RATE_HZ = 8_000
+
+
+def noise(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    return 0.1 * np.random.default_rng(seed).standard_normal((samples, channels))
+
+
+def track(folder: Path, *audio: np.ndarray, rate_hz: int = RATE_HZ, subtype: str = "PCM_16") -> SourceTrack:
+    """Writes one file a part, all violins, and says where they lie."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for number, samples in enumerate(audio, 1):
+        parts.append(SourcePart(number, "vn", folder / f"{number}.wav"))
+        soundfile.write(parts[-1].path, samples, rate_hz, subtype=subtype)
+    return SourceTrack(folder.name, "train", "group", tuple(parts))
+
+
+def tracks(root: Path) -> list[SourceTrack]:
+    """Three tracks of different lengths, two parts each."""
+    return [
+        track(root / name, noise(samples, seed=samples), noise(samples, seed=samples + 1))
+        for name, samples in (("a", 4_000), ("b", 6_000), ("c", 3_000))
+    ]
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def stamps(root: Path) -> dict[str, tuple[int, int]]:
+    """When each file and folder was written, and which one it is."""
+    paths = [root, *root.rglob("*")]
+    return {str(path.relative_to(root)): (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths}
+
+
+def pcm(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="int16", always_2d=True)[0]
+
+
+# ---------------------------------------------------------------- what is written
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_stems_of_16_bits_at_the_same_rate_stay_bit_for_bit(tmp_path, channels):
+    loudest = np.random.default_rng(0).integers(-FULL_SCALE, FULL_SCALE, (70_000, channels)).astype(np.int16)
+    record, remarks = prepare_track(track(tmp_path / "a", loudest, loudest[::-1]), tmp_path, RATE_HZ, channels)
+    assert remarks == [] and record.samples == 70_000
+    np.testing.assert_array_equal(pcm(tmp_path / "a/1_vn.wav"), loudest)
+    np.testing.assert_array_equal(pcm(tmp_path / "a/2_vn.wav"), loudest[::-1])
+
+
+def test_48_khz_of_24_bits_become_the_resampled_stem(tmp_path):
+    given = track(tmp_path / "a", noise(96_001), noise(96_001, seed=1), rate_hz=48_000, subtype="PCM_24")
+    record, remarks = prepare_track(given, tmp_path, 22_050, 1)
+    assert remarks == [] and record.samples == round(96_001 * 22_050 / 48_000) == 44_100
+    for part, prepared in zip(given.parts, record.parts, strict=True):
+        source, _ = soundfile.read(part.path, dtype="float32")
+        expected = librosa.resample(source, orig_sr=48_000, target_sr=22_050, res_type="soxr_hq")[:44_100] * FULL_SCALE
+        received = pcm(tmp_path / prepared.file)
+        assert received.shape == (44_100, 1) and soundfile.info(tmp_path / prepared.file).samplerate == 22_050
+        np.testing.assert_allclose(received[:, 0], expected, atol=0.51)
+        assert (prepared.source_rate_hz, prepared.source_bytes) == (48_000, part.path.stat().st_size)
+
+
+def test_stereo_becomes_the_mean_and_mono_becomes_stereo(tmp_path):
+    stereo = np.random.default_rng(0).integers(-5_000, 5_000, (1_000, 2)).astype(np.int16)
+    prepare_track(track(tmp_path / "a", stereo), tmp_path, RATE_HZ, 1)
+    np.testing.assert_allclose(pcm(tmp_path / "a/1_vn.wav"), stereo.mean(axis=1, keepdims=True), atol=0.5)
+    prepare_track(track(tmp_path / "b", stereo[:, :1]), tmp_path, RATE_HZ, 2)
+    np.testing.assert_array_equal(pcm(tmp_path / "b/1_vn.wav"), stereo[:, [0, 0]])
+
+
+def test_samples_beyond_full_scale_are_clipped_and_counted(tmp_path):
+    loud = np.array([0.5, 1.5, -1.0, -1.1, 1.0, 0.25])  # 1.0 is a step beyond the largest of 16 bits
+    _, remarks = prepare_track(track(tmp_path / "a", loud, subtype="FLOAT"), tmp_path, RATE_HZ, 1)
+    assert remarks == [f"{tmp_path / 'a/1.wav'}: 3 samples beyond full scale were clipped"]
+    assert pcm(tmp_path / "a/1_vn.wav")[:, 0].tolist() == [16384, 32767, -32768, -32768, 32767, 8192]
+
+
+def test_a_part_that_ends_a_moment_early_ends_in_silence_and_it_is_said(tmp_path):
+    whole = noise(8_000)
+    record, remarks = prepare_track(track(tmp_path / "a", whole, whole[:7_600]), tmp_path, RATE_HZ, 1)
+    assert record.samples == 8_000 and remarks == [f"{tmp_path / 'a/2.wav'} ends 0.050 s early; silence follows"]
+    first, second = pcm(tmp_path / "a/1_vn.wav"), pcm(tmp_path / "a/2_vn.wav")
+    np.testing.assert_array_equal(second[:7_600], first[:7_600])
+    assert len(first) == len(second) == 8_000 and not second[7_600:].any()
+
+
+def test_a_prepared_set_knows_its_tracks_and_is_whole_and_small(tmp_path):
+    given = [track(tmp_path / "in" / name, noise(60_000), noise(60_000, seed=1)) for name in "ba"]
+    calls = []
+    assert prepare(given, tmp_path / "out", sample_rate_hz=22_050, workers=2, progress=lambda *c: calls.append(c)) == []
+    prepared = Prepared(tmp_path / "out")
+    assert calls == [(1, 2), (2, 2)] and check(tmp_path / "out") == []
+    assert [(one.name, one.split, one.group) for one in prepared.split("train")] == [
+        ("b", "train", "group"),
+        ("a", "train", "group"),
+    ]
+    assert (prepared.sample_rate_hz, prepared.channels) == (22_050, 1)
+    assert contents(tmp_path / "out").keys() == {"a/1_vn.wav", "a/2_vn.wav", "b/1_vn.wav", "b/2_vn.wav", MANIFEST}
+    raw_bytes = sum(2 * one.samples * len(one.parts) for one in prepared.manifest.tracks)
+    assert sum(map(len, contents(tmp_path / "out").values())) <= 1.05 * raw_bytes
+
+
+# ---------------------------------------------------------------- again, and after a change
+
+
+def test_a_second_call_does_nothing(tmp_path):
+    given = tracks(tmp_path / "in")
+    prepare(given, tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1)
+    before = stamps(tmp_path / "out")
+    calls = []
+    assert prepare(given, tmp_path / "out", sample_rate_hz=RATE_HZ, progress=lambda *call: calls.append(call)) == []
+    assert stamps(tmp_path / "out") == before and calls == []
+
+
+def changed_source(given: list[SourceTrack], out: Path) -> None:
+    soundfile.write(given[1].parts[0].path, noise(6_000, seed=99), RATE_HZ)
+
+
+def missing_stem(given: list[SourceTrack], out: Path) -> None:
+    (out / "b/2_vn.wav").unlink()
+
+
+def other_split(given: list[SourceTrack], out: Path) -> None:
+    given[1] = SourceTrack("b", "test", "group", given[1].parts)
+
+
+@pytest.mark.parametrize("change", [changed_source, missing_stem, other_split])
+def test_what_has_changed_is_prepared_again_and_the_rest_is_left_alone(tmp_path, change):
+    given, out = tracks(tmp_path / "in"), tmp_path / "out"
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    before = stamps(out)
+    change(given, out)
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    after = stamps(out)
+    assert all((after[name] == before[name]) == (name[0] in "ac") for name in after if name.endswith(".wav"))
+    prepare(given, tmp_path / "fresh", sample_rate_hz=RATE_HZ, workers=1)
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_a_track_that_is_no_longer_wanted_goes_and_what_is_not_ours_stays(tmp_path):
+    given, out = tracks(tmp_path / "in"), tmp_path / "out"
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    (out / "my_notes").mkdir()
+    (out / "my_notes" / "a.txt").write_text("keep")
+    prepare(given[1:], out, sample_rate_hz=RATE_HZ, workers=1)
+    prepare(given[1:], tmp_path / "fresh", sample_rate_hz=RATE_HZ, workers=1)
+    assert contents(out) == {**contents(tmp_path / "fresh"), "my_notes/a.txt": b"keep"}
+
+
+@pytest.mark.parametrize("other", [dict(sample_rate_hz=22_050), dict(sample_rate_hz=RATE_HZ, channels=2)])
+def test_another_rate_or_number_of_channels_is_refused(tmp_path, other):
+    given, out = tracks(tmp_path / "in"), tmp_path / "out"
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    before = stamps(out)
+    with pytest.raises(ValueError, match=f"{out} is prepared at 8000 Hz with 1 channel.*choose another folder") as stop:
+        prepare(given, out, **other)
+    assert "\n" not in str(stop.value) and stamps(out) == before
+
+
+# ---------------------------------------------------------------- killed
+
+KILLED = """
+import os, signal, sys
+from multiprocessing import parent_process
+from pathlib import Path
+from Input.preparation import SourcePart, SourceTrack, prepare
+
+source, out, moment = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
+def kill_at_the_moment(event, arguments):
+    '''Before its n-th change of the folder `out`, of this process or of a worker, the process that prepares is killed.'''
+    global moment
+    if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and str(arguments[0]).startswith(out):
+        moment -= 1
+        if moment == 0:
+            os.kill(os.getpid() if parent_process() is None else os.getppid(), signal.SIGKILL)
+
+sys.addaudithook(kill_at_the_moment)
+if __name__ == "__main__":
+    parts = {name: tuple(SourcePart(n, "vn", source / name / f"{n}.wav") for n in (1, 2)) for name in "abc"}
+    tracks = [SourceTrack(name, "train", "group", parts[name]) for name in "abc"]
+    prepare(tracks, Path(out), sample_rate_hz=8000, workers=1)
+"""
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_killed_at_any_moment_the_same_call_finishes_what_an_uninterrupted_one_would_have_made(tmp_path, again):
+    """Killed before its first change of the folder; then, going on, before its second; and so on until it is through."""
+    given, out = tracks(tmp_path / "in"), tmp_path / "out"
+    if again:  # on top of an older data set: one track is to go, one has changed
+        old = track(tmp_path / "in" / "old", noise(3_000))
+        prepare([old, *given], out, sample_rate_hz=RATE_HZ, workers=1)
+        changed_source(given, out)
+    (tmp_path / "killed.py").write_text(KILLED)
+    for moment in range(1, 100):
+        command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path / "in"), str(out), str(moment)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        # Its output ends when the last of its processes has ended.
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        if (out / MANIFEST).is_file():
+            assert check(out) == []
+    assert moment > 5
+    prepare(given, tmp_path / "fresh", sample_rate_hz=RATE_HZ, workers=1)
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_ctrl_c_ends_all_processes_and_none_but_the_first_says_a_word(tmp_path):
+    given = tmp_path / "in"
+    for name in "abc":
+        track(given / name, noise(2_000_000), noise(2_000_000))
+    code = KILLED.replace("    prepare(", "    try:\n        prepare(") + (
+        "    except KeyboardInterrupt:\n        print('interrupted', file=sys.stderr)\n"
+    )
+    (tmp_path / "interrupted.py").write_text(code)
+    out = tmp_path / "out"
+    running = subprocess.Popen(
+        [sys.executable, str(tmp_path / "interrupted.py"), str(given), str(out), "0"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (out / JOURNAL).is_file():
+        assert running.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to every process
+    assert running.communicate(timeout=60)[1] == "interrupted\n"
+    assert not (out / MANIFEST).exists()
+
+
+# ---------------------------------------------------------------- broken input
+
+
+def test_every_faulty_track_is_named_and_the_good_ones_are_prepared(tmp_path):
+    given, out = tracks(tmp_path / "in"), tmp_path / "out"
+    broken = noise(4_000)
+    broken[2_000] = np.nan
+    nan = track(tmp_path / "in" / "nan", noise(4_000), broken, subtype="FLOAT")
+    uneven = track(tmp_path / "in" / "uneven", noise(9_000), noise(4_000))
+    missing = track(tmp_path / "in" / "missing", noise(4_000), noise(4_000))
+    missing.parts[1].path.unlink()
+    truncated = track(tmp_path / "in" / "truncated", noise(4_000))
+    os.truncate(truncated.parts[0].path, 5_000)
+    with pytest.raises(ValueError) as stop:
+        prepare([nan, given[0], uneven, given[1], missing, truncated, given[2]], out, sample_rate_hz=RATE_HZ, workers=2)
+    assert str(stop.value).split("\n") == sorted(
+        [
+            f"{nan.parts[1].path} holds NaN or infinity, first at 0.250 s",
+            f"{uneven.parts[1].path} lasts 0.50 s, another part of uneven 1.12 s; expected parts of one length",
+            f"no such audio file: {missing.parts[1].path}",
+            f"{truncated.parts[0].path} is truncated: its header promises 8000 bytes of samples, the file has 4956",
+        ]
+    )
+    with pytest.raises(FileNotFoundError, match=f"{out} holds no manifest.json"):
+        Prepared(out)
+    assert sorted(path.name for path in out.iterdir()) == ["a", "b", "c", JOURNAL]
+    before = stamps(out)
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    assert (
+        check(out) == []
+        and {name: stamps(out)[name] for name in before if name.endswith(".wav")}.items() <= before.items()
+    )
+
+
+def test_a_data_set_is_not_readable_as_whole_once_a_source_went_bad(tmp_path):
+    given, out = tracks(tmp_path / "in"), tmp_path / "out"
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    given[0].parts[0].path.write_text("no audio")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="in/a/1.wav cannot be read as audio"):
+            prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+        with pytest.raises(FileNotFoundError):
+            Prepared(out)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="out is not empty and holds no prepared data set"):
+        prepare(tracks(tmp_path / "in"), tmp_path / "out", sample_rate_hz=RATE_HZ)
+    assert contents(tmp_path / "out") == {"thesis.tex": b"years of work"}
+
+
+@contextmanager
+def without_root():
+    """Permissions do not bind root: another user's are taken for a while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_an_output_folder_that_cannot_be_written_is_an_oserror_of_its_path(tmp_path):
+    given = tracks(tmp_path / "in")
+    (tmp_path / "file").write_text("in the way")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError, match="in the way|Not a directory|File exists") as stop:
+            prepare(given, out, sample_rate_hz=RATE_HZ)
+        assert str(stop.value.filename).startswith(str(tmp_path / "file"))
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o555)
+        with without_root(), pytest.raises(PermissionError) as stop:
+            prepare(given, Path(folder), sample_rate_hz=RATE_HZ)
+        assert str(stop.value.filename).startswith(folder) and not list(Path(folder).iterdir())
+
+
+def test_a_full_disk_is_an_oserror_and_nothing_is_taken_for_whole(tmp_path):
+    """The limit on a file's size stands in for the disk's end."""
+    given = track(tmp_path / "in" / "a", noise(4_000), noise(4_000))
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    (tmp_path / "out").mkdir()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, hard))
+    try:
+        with pytest.raises(OSError, match="1_vn.wav .*is the disk full"):
+            prepare_track(given, tmp_path / "out", RATE_HZ, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+# ---------------------------------------------------------------- check
+
+
+def flip_a_byte(path: Path) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[-1] ^= 1
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, Path.unlink, lambda path: os.truncate(path, 100)])
+def test_check_finds_the_damaged_file_and_its_advice_mends_it(tmp_path, damage):
+    given, out = tracks(tmp_path / "in"), tmp_path / "out"
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    whole = contents(out)
+    damage(out / "b/2_vn.wav")
+    calls = []
+    (fault,) = check(out, lambda *call: calls.append(call))
+    assert fault.startswith(f"{out / 'b/2_vn.wav'} is missing or is not what was prepared; remove its folder")
+    assert calls == [(count, 6) for count in range(1, 7)]
+    shutil.rmtree(out / "b")
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    assert check(out) == [] and contents(out) == whole
+
+
+def test_only_a_finished_preparation_can_be_opened(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match=f"{folder} holds no manifest.json: expected a folder that Prepare"):
+            Prepared(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"sample_rate_hz": 8000}', '{"sample_rate_hz": 8000, "channels": 1, "tracks": 7}']
+)
+def test_a_damaged_manifest_is_one_line(tmp_path, text):
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(ValueError, match="manifest.json is damaged .*; remove .* and prepare again") as stop:
+        Prepared(tmp_path)
+    assert "\n" not in str(stop.value)
+
+
+# ---------------------------------------------------------------- reading what is prepared
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("start", "samples"),
+    [(0, 500), (3, 100), (-70, 100), (450, 100), (-10, 520), (-100, 100), (500, 10), (-9_999, 5), (9_999, 5), (7, 0)],
+)
+def test_an_excerpt_is_the_files_samples_and_silence_outside(make_prepared, channels, start, samples):
+    prepared = make_prepared({"a_vn": 500}, channels=channels)
+    (part,) = prepared.split("train")[0].parts
+    whole = soundfile.read(prepared.root / part.file, dtype="float32", always_2d=True)[0]
+    silence = np.zeros((10_000, channels), np.float32)
+    received = prepared.read(part, start, samples)
+    assert received.dtype == np.float32
+    expected = np.concatenate([silence, whole, silence])[10_000 + start : 10_000 + start + samples]
+    np.testing.assert_array_equal(received, expected)
+
+
+def test_sources_are_the_sums_of_their_parts(make_prepared):
+    prepared = make_prepared({"a_vn_vc_vn": 500})
+    (one,) = prepared.split("train")
+    first, cello, second = (prepared.read(part, 0, 500) for part in one.parts)
+    received = prepared.sources(one, ("cl", "vc", "vn"))
+    np.testing.assert_array_equal(received, np.stack([np.zeros((500, 1)), cello, first + second], axis=1))
+    np.testing.assert_array_equal(prepared.sources(one, ("cl", "vc", "vn"), 100, 50), received[100:150])
+    beyond = prepared.sources(one, ("cl", "vc", "vn"), -5, 510)
+    np.testing.assert_array_equal(beyond[5:505], received)
+    assert not beyond[:5].any() and not beyond[505:].any()
+
+
+def test_labels_and_sources_follow_the_names(make_prepared):
+    (one,) = make_prepared({"a_vn_vc_vn": 5}).split("train")
+    assert labels_of(one, ("vn", "cl", "vc")).tolist() == [1, 0, 1]
+    assert [source_of(one, part, ("vn", "cl", "vc")) for part in one.parts] == [0, 2, 0]
+    with pytest.raises(ValueError, match="a_vn_vc_vn: instrument 'vc' is not among the sources vn, cl"):
+        source_of(one, one.parts[1], ("vn", "cl"))
+
+
+def test_an_unknown_split_is_one_line_with_those_that_exist(make_prepared):
+    with pytest.raises(ValueError, match="has no track in the split 'test'; it has: train$"):
+        make_prepared({"a_vn": 5}).split("test")
+
+
+def test_a_stem_that_has_gone_is_one_line(make_prepared):
+    prepared = make_prepared({"a_vn": 5})
+    (part,) = prepared.split("train")[0].parts
+    (prepared.root / part.file).unlink()
+    with pytest.raises(ValueError, match="a_vn/1_vn.wav cannot be read .*Prepare.py check") as stop:
+        prepared.read(part, 0, 5)
+    assert "\n" not in str(stop.value)
+
+
+def test_a_thousand_stems_can_be_read_by_a_process_that_may_open_fewer_files(make_prepared):
+    prepared = make_prepared({"a" + 40 * "_vn": 5, "b" + 40 * "_vc": 5})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 20, hard))
+    try:
+        for one in prepared.split("train"):
+            prepared.sources(one, ("vn", "vc"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

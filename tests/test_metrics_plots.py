@@ -1,0 +1,169 @@
+"""What the pictures show, read back from the figures; and the files they become."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import Metrics
+from Metrics import plots
+from tests.metrics_rows import rows_of
+
+RATE = 8000
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that would have been saved."""
+    saved = []
+    monkeypatch.setattr(plots, "_save", lambda figure, path: saved.append(figure))
+    return saved
+
+
+def many_scores():
+    """Violin 5 dB, flute 8 dB, clarinet -inf, a trivial horn; their mixtures 7 dB below; one infinite frame."""
+    rng = np.random.default_rng(0)
+    scores: dict[tuple[str, ...], Any] = {}
+    for track in range(12):
+        for source, level in (("vn", 5), ("fl", 8)):
+            for method, below in (("estimate", 0), ("mixture", 7)):
+                scores[f"t{track}", source, method, "SDR"] = level - below + rng.standard_normal(9)
+                scores[f"t{track}", source, method, "SI-SDR"] = [level - below + (track - 5.5) / 10]
+        scores[f"t{track}", "cl", "estimate", "SI-SDR"] = [-np.inf]
+        scores[f"t{track}", "hn", "estimate", "SI-SDR"] = [100]
+        scores[f"t{track}", "hn", "mixture", "SI-SDR"] = [300]
+    scores["t0", "vn", "mixture", "SDR"][0] = np.inf
+    return rows_of(scores)
+
+
+def test_boxes_are_sorted_and_stand_on_the_medians(figures):
+    rows = many_scores()
+    Metrics.score_boxplot(rows, "unused.png")
+    si_sdr, sdr = figures[0].axes
+    assert [label.get_text() for label in si_sdr.get_xticklabels()] == ["fl\n12", "vn\n12", "all\n24"]
+    assert [label.get_text() for label in sdr.get_xticklabels()] == ["fl\n108", "vn\n108", "all\n216"]
+    medians = [line.get_ydata()[0] for line in si_sdr.lines if line.get_linewidth() == 2.4]
+    np.testing.assert_allclose(medians, [8, 5, 6.5, 1, -2, -0.5], atol=1e-9)
+    violin = rows[(rows["source"] == "vn") & (rows["metric"] == "SDR") & np.isfinite(rows["value"])]
+    medians = [line.get_ydata()[0] for line in sdr.lines if line.get_linewidth() == 2.4]
+    assert medians[1] == pytest.approx(violin[violin["method"] == "estimate"]["value"].median())
+    assert medians[4] == pytest.approx(violin[violin["method"] == "mixture"]["value"].median())
+
+
+def test_few_values_are_dots_and_many_are_not(figures):
+    Metrics.score_boxplot(many_scores(), "unused.png")
+    dots = [[len(line.get_ydata()) for line in axes.lines if line.get_marker() == "o"] for axes in figures[0].axes]
+    assert dots == [[12, 12, 24] * 2, []]
+
+
+def test_zero_is_marked_and_in_sight(figures):
+    Metrics.score_boxplot(many_scores(), "unused.png")
+    for axes in figures[0].axes:
+        assert any(list(line.get_ydata()) == [0, 0] for line in axes.lines)
+        assert axes.get_ylim()[0] < 0 < axes.get_ylim()[1]
+
+
+def test_scores_without_a_finite_number_cannot_be_drawn(tmp_path):
+    rows = rows_of({("t", "vn", "estimate", "SI-SDR"): [-np.inf]})
+    with pytest.raises(ValueError, match="expected a finite SI-SDR of at least one estimate"):
+        Metrics.score_boxplot(rows, tmp_path / "boxes.png")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("hz", [60, 440, 1000, 3700])
+@pytest.mark.parametrize("seconds", [0.05, 2, 40])
+def test_a_tone_is_brightest_in_its_band(hz, seconds):
+    tone = np.sin(2 * np.pi * hz * np.arange(int(seconds * RATE)) / RATE)
+    energies = plots._band_energies(np.stack([tone, -tone], axis=1), RATE)
+    assert energies.shape[0] == plots.BANDS and energies.shape[1] <= 1.1 * plots.COLUMNS_UP_TO
+    edges = np.geomspace(plots.LOWEST_HZ, RATE / 2, plots.BANDS + 1)
+    band = energies[:, energies.shape[1] // 2].argmax()
+    # As near as the bands and the bins (of half a window's resolution) allow.
+    assert edges[band] * edges[band + 1] == pytest.approx(hz**2, rel=2 * (edges[1] / edges[0] - 1) + 4 / hz)
+
+
+@pytest.fixture
+def duet():
+    """A clarinet that rests in the second half and a violin; the flute is absent; mono, 2 s."""
+    time = np.arange(2 * RATE) / RATE
+    clarinet = np.where(time < 1, np.sin(2 * np.pi * 300 * time), 0)
+    references = np.stack([clarinet, 0 * time, 0.1 * np.sin(2 * np.pi * 2000 * time)], axis=1)[:, :, np.newaxis]
+    return {
+        "mixture": references.sum(axis=1),
+        "references": references,
+        "estimates": references + 0.01 * references[:, ::-1],
+        "sources": ("cl", "fl", "vn"),
+        "sample_rate_hz": RATE,
+    }
+
+
+def test_spectrograms_share_one_scale_and_show_what_sounds(figures, duet):
+    Metrics.separation_figure(**duet, path="unused.png")
+    panels = [axes for axes in figures[0].axes if axes.images]
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert titles[:2] == ["mixture", "sum of the estimates"]
+    assert [title.split(":")[0] for title in titles[2:]] == [
+        "cl, reference", "cl, estimate", "vn, reference", "vn, estimate",
+    ]  # fmt: skip
+    assert {axes.images[0].get_clim() for axes in panels} == {(-70, 0)}
+    mixture, _, clarinet, _, violin, leaky_violin = (axes.images[0].get_array() for axes in panels)
+    assert mixture.max() == pytest.approx(0)
+    columns = clarinet.shape[1]
+    assert clarinet[:, : columns // 3].max() > -1 and clarinet[:, 2 * columns // 3 :].max() == -70
+    assert violin[:, columns // 3].max() == pytest.approx(-20, abs=1.5)
+    # the clarinet leaks into the violin's estimate at -40 dB: where the violin itself has nothing
+    band = clarinet[:, columns // 4].argmax()
+    assert violin[band, columns // 4] < -60
+    assert leaky_violin[band, columns // 4] == pytest.approx(-40, abs=1)
+
+
+def test_titles_tell_the_scores(figures, duet):
+    references = duet["references"]
+    Metrics.separation_figure(**duet | {"estimates": references + 0.1 * references[:, ::-1]}, path="unused.png")
+    titles = [axes.get_title(loc="left") for axes in figures[0].axes if axes.images]
+    # energies: clarinet 1/2, violin 2/100; the estimates err by a tenth (-20 dB) of the other
+    assert titles[3] == f"cl, estimate: SI-SDR {20 + 10 * np.log10(50):.1f} dB (mixture {10 * np.log10(50):.1f} dB)"
+    assert titles[5] == f"vn, estimate: SI-SDR {20 - 10 * np.log10(50):.1f} dB (mixture {-10 * np.log10(50):.1f} dB)"
+
+
+def test_a_picture_needs_signals_that_fit_and_sound(duet, tmp_path):
+    path = tmp_path / "spectrograms.png"
+    for change, message in (
+        ({"mixture": 0 * duet["mixture"]}, "mixture: expected sound to draw; every sample is zero"),
+        ({"mixture": duet["mixture"][1:]}, "mixture: expected the shape"),
+        ({"estimates": duet["estimates"][1:]}, "estimates: expected 16000 samples"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Metrics.separation_figure(**duet | change, path=path)
+    assert not path.exists()
+
+
+def test_both_pictures_are_png_files_and_leave_nothing_beside_them(duet, tmp_path):
+    Metrics.separation_figure(**duet, path=tmp_path / "new" / "spectrograms.png")
+    Metrics.score_boxplot(many_scores(), tmp_path / "new" / "boxes.png")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["boxes.png", "spectrograms.png"]
+    for path in (tmp_path / "new").iterdir():
+        picture = imread(path)
+        assert min(picture.shape[:2]) > 400 and picture.std() > 0.05
+
+
+def test_an_interrupted_picture_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "boxes.png"
+    path.write_bytes(b"old")
+
+    def half_written(figure, path, **settings):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots.Figure, "savefig", half_written)
+    with pytest.raises(KeyboardInterrupt):
+        Metrics.score_boxplot(many_scores(), path)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_pyplot_stays_away():
+    code = "import sys, Metrics; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

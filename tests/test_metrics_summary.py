@@ -1,0 +1,140 @@
+"""Aggregations on numbers small enough to check by hand, and the table made of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import Metrics
+from tests.metrics_rows import rows_of
+
+# Golden: track b has one frame that counts; the violin of track c is the mixture itself.
+SCORES = {
+    ("a", "vn", "estimate", "SDR"): [1, 2, 3, 10],
+    ("b", "vn", "estimate", "SDR"): [np.nan, -4],
+    ("c", "vn", "estimate", "SDR"): [90, 90],
+    ("a", "cl", "estimate", "SDR"): [0, 5],
+    ("a", "vn", "mixture", "SDR"): [-1, -2, np.inf, -3],
+    ("b", "vn", "mixture", "SDR"): [np.nan, -6],
+    ("c", "vn", "mixture", "SDR"): [np.inf, np.inf],
+    ("a", "cl", "mixture", "SDR"): [1, 2],
+    ("a", "vn", "estimate", "SI-SDR"): [4],
+    ("b", "vn", "estimate", "SI-SDR"): [-np.inf],
+    ("c", "vn", "estimate", "SI-SDR"): [80],
+    ("a", "cl", "estimate", "SI-SDR"): [6],
+    ("a", "vn", "mixture", "SI-SDR"): [-2],
+    ("b", "vn", "mixture", "SI-SDR"): [59.9],
+    ("c", "vn", "mixture", "SI-SDR"): [60],
+    ("a", "cl", "mixture", "SI-SDR"): [2],
+    ("c", "cl", "estimate", "leakage"): [-35],
+    ("b", "cl", "estimate", "leakage"): [-np.inf],
+}
+STATISTICS = ["median", "mad", "mean", "sd", "count", "infinite", "tracks", "trivial"]
+
+
+@pytest.fixture
+def summary():
+    return Metrics.summarise(rows_of(SCORES))
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        # -4 1 2 3 10: deviations from 2 are 6 1 0 1 8
+        (("vn", "estimate", "SDR", "frames"), [2, 1, 2.4, np.sqrt(20.24), 5, 0, 2, 1]),
+        # the tracks' medians are 2.5 and -4
+        (("vn", "estimate", "SDR", "track medians"), [-0.75, 3.25, -0.75, 3.25, 2, 0, 2, 1]),
+        (("cl", "estimate", "SDR", "frames"), [2.5, 2.5, 2.5, 2.5, 2, 0, 1, 0]),
+        (("cl", "estimate", "SDR", "track medians"), [2.5, 0, 2.5, 0, 1, 0, 1, 0]),
+        # -4 0 1 2 3 5 10: deviations from 2 are 6 2 1 0 1 3 8
+        (("all", "estimate", "SDR", "frames"), [2, 2, 17 / 7, np.sqrt(155 / 7 - (17 / 7) ** 2), 7, 0, 2, 1]),
+        # one median a track and source: 2.5, -4 and 2.5
+        (("all", "estimate", "SDR", "track medians"), [2.5, 0, 1 / 3, np.std([2.5, -4, 2.5]), 3, 0, 2, 1]),
+        # -6 -3 -2 -1 inf: the infinite one counts in the median alone
+        (("vn", "mixture", "SDR", "frames"), [-2, 1, -3, np.std([6, 3, 2, 1]), 5, 1, 2, 1]),
+        (("vn", "estimate", "SI-SDR", "tracks"), [-np.inf, np.nan, 4, 0, 2, 1, 2, 1]),
+        (("all", "estimate", "SI-SDR", "tracks"), [4, 2, 5, 1, 3, 1, 2, 1]),
+        (("vn", "mixture", "SI-SDR", "tracks"), [28.95, 30.95, 28.95, 30.95, 2, 0, 2, 1]),
+        (("cl", "estimate", "leakage", "tracks"), [-np.inf, np.nan, -35, 0, 2, 1, 2, 0]),
+    ],
+    ids=str,
+)
+def test_golden_aggregations(summary, key, expected):
+    row = summary.set_index(["source", "method", "metric", "aggregation"]).loc[key, STATISTICS]
+    np.testing.assert_allclose(row.to_numpy(dtype=float), expected, atol=1e-12)
+
+
+def test_there_is_a_row_for_every_source_method_and_metric_and_all_comes_last(summary):
+    assert summary["source"].unique().tolist() == ["cl", "vn", "all"]
+    keys = summary[["source", "method", "metric", "aggregation"]].apply(tuple, axis=1)
+    assert keys.is_unique and len(keys) == 20
+    assert summary.columns.tolist() == ["source", "method", "metric", "aggregation", *STATISTICS]
+
+
+def test_the_order_of_the_rows_does_not_matter(summary):
+    shuffled = rows_of(dict(reversed(SCORES.items()))).sample(frac=1, random_state=0)
+    keys = ["source", "method", "metric", "aggregation"]
+    of_shuffled = Metrics.summarise(shuffled).set_index(keys).sort_index()
+    pd.testing.assert_frame_equal(of_shuffled, summary.set_index(keys).sort_index())
+
+
+def test_a_source_that_is_trivial_everywhere_is_named_and_counts_nowhere():
+    rows = rows_of({key: numbers for key, numbers in SCORES.items() if key[0] == "c" or key[1] == "cl"})
+    summary = Metrics.summarise(rows).set_index(["source", "method", "metric", "aggregation"])
+    row = summary.loc[("vn", "estimate", "SDR", "frames"), :]
+    assert np.isnan(row["median"]) and (row["count"], row["tracks"], row["trivial"]) == (0, 0, 1)
+
+
+def test_a_mixture_that_is_the_scaled_source_is_trivial_and_one_that_is_not_counts():
+    rng = np.random.default_rng(0)
+    references = rng.standard_normal((3000, 1, 1))
+    for noise, trivial in ((0, 1), (1e-4, 1), (1e-2, 0)):
+        mixture = 0.7 * references[:, 0] + noise * rng.standard_normal((3000, 1))
+        rows = Metrics.score_track("a", references, 0.5 * references, mixture, ["vn"], 1000)
+        assert Metrics.summarise(rows)["trivial"].max() == trivial
+
+
+TABLE = """\
+                --------- SDR --------- ---- SI-SDR ---
+source            model mixture silence   model mixture SI-SDRi    uSDR leakage  tracks  frames
+-----------------------------------------------------------------------------------------------
+cl                 2.50    1.50       -    6.00    2.00       -       -    -inf       1       2
+vn                 2.00   -2.00       -    -inf   28.95       -       -       -       2       5
+-----------------------------------------------------------------------------------------------
+all                2.00   -1.00       -    4.00    2.00       -       -    -inf       2       7
+
+Medians in dB: SDR over all frames of 1 s, the other metrics over tracks.
+Leakage: energy emitted for absent sources, relative to the mixture.
+Left out as trivial: 1 pair of track and source whose mixture is that source alone."""
+
+
+def test_the_table(summary):
+    assert Metrics.table(summary) == TABLE
+
+
+def test_the_markdown_table_says_the_same(summary):
+    heading, rule, *rows, empty, notes = Metrics.markdown_table(summary).splitlines()
+    cells = [line.strip("|").split("|") for line in (heading, rule, *rows)]
+    assert {len(line) for line in cells} == {11} and not empty
+    assert [" ".join(cell.split()) for cell in cells[2]] == TABLE.splitlines()[3].split()
+    assert [line[0].strip() for line in cells[2:]] == ["cl", "vn", "all"]
+    assert notes == " ".join(TABLE.splitlines()[-3:])
+
+
+def test_a_table_of_thirteen_long_names_fits_100_columns():
+    rows = rows_of({("t", f"{i} a very long name", "estimate", "SDR"): [-123.456] * 9999 for i in range(13)})
+    lines = Metrics.table(Metrics.summarise(rows)).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[-4].split() == ["all", "-123.46", *"-------", "1", "129987"]
+
+
+def test_numbers_kept_as_csv_make_the_same_table(summary, tmp_path):
+    summary.to_csv(tmp_path / "summary.csv", index=False)
+    assert Metrics.table(pd.read_csv(tmp_path / "summary.csv")) == TABLE
+
+
+def test_mistakes_are_named():
+    rows = rows_of(SCORES)
+    with pytest.raises(ValueError, match="expected the rows of at least one track; received none"):
+        Metrics.summarise(rows[:0])
+    with pytest.raises(ValueError, match="source 'all': the name stands for all sources together"):
+        Metrics.summarise(rows.assign(source="all"))

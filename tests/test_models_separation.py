@@ -1,0 +1,175 @@
+import itertools
+
+import numpy as np
+import pytest
+from models_oracle import outputs, randomise
+
+from Models.lengths import Ladder
+from Models.separation import separate
+from Models.wave_unet import wave_unet
+
+LADDER = Ladder(levels=3, down_size=5, up_size=3)
+STRIDE = LADDER.stride_samples
+LABELS = np.array([1, 0, 1], np.float32)
+
+
+def separator(**choices):
+    channels = choices.pop("channels", 1)
+    sizes = {"levels": 3, "filters": 2, "down_size": 5, "up_size": 3}
+    return randomise(wave_unet(3, channels, **sizes, **choices))
+
+
+PLAIN = separator()
+CONDITIONED = separator(conditioning="film", places=["every"])
+
+
+def track(samples: int, channels: int = 1) -> np.ndarray:
+    return np.random.default_rng(7).uniform(-1, 1, (samples, channels)).astype(np.float32)
+
+
+def whole(model, mixture: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """One forward pass over the whole track, silence before and after it: (T, S, C)."""
+    sources = LADDER.output_samples(len(mixture))
+    margin = LADDER.context_samples
+    padded = np.pad(mixture, ((margin, LADDER.input_samples(sources) - len(mixture) - margin), (0, 0)))
+    inputs = [padded[None]] if labels is None else [padded[None], labels[None]]
+    return outputs(model, *inputs)[0, : len(mixture)]
+
+
+def cut(mixture: np.ndarray, *lengths: int) -> list[np.ndarray]:
+    """Blocks of these lengths, over and over."""
+    ends = itertools.accumulate(itertools.cycle(lengths))
+    ends = list(itertools.takewhile(lambda end: end < len(mixture), ends))
+    return np.split(mixture, ends)
+
+
+def joined(*arguments, **keywords) -> np.ndarray:
+    return np.concatenate(list(separate(*arguments, **keywords)))
+
+
+WINDOW = 5 * STRIDE
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [1, 5, STRIDE - 1, STRIDE, STRIDE + 1, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW - 1, 3 * WINDOW, 3 * WINDOW + 1],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_it_is_one_forward_pass_over_the_whole_track(samples, known):
+    mixture = track(samples)
+    result = joined(PLAIN, LADDER, [mixture], samples=samples if known else None, window_samples=WINDOW)
+    assert result.shape == (samples, 3, 1) and result.dtype == np.float32
+    np.testing.assert_allclose(result, whole(PLAIN, mixture), atol=1e-5)
+
+
+@pytest.mark.parametrize("window_samples", [1, STRIDE, STRIDE + 1, 50, 10_000])
+def test_the_window_does_not_matter(window_samples):
+    mixture = track(203)
+    result = joined(CONDITIONED, LADDER, [mixture], LABELS, window_samples=window_samples)
+    np.testing.assert_allclose(result, whole(CONDITIONED, mixture, LABELS), atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [(1,), (7, 0, 1), (STRIDE,), (WINDOW - 1,), (WINDOW + 1, 3), (150,), (10_000,)])
+def test_the_blocks_do_not_matter(lengths):
+    mixture = track(203)
+    result = joined(CONDITIONED, LADDER, iter(cut(mixture, *lengths)), LABELS, window_samples=WINDOW)
+    np.testing.assert_array_equal(result, joined(CONDITIONED, LADDER, [mixture], LABELS, window_samples=WINDOW))
+
+
+@pytest.mark.parametrize("numbers", [(1, 1, 1), (2, 9, 3), (4, 3, 5), (3, 1, 7)])
+def test_any_ladder(numbers):
+    levels, down_size, up_size = numbers
+    ladder = Ladder(*numbers)
+    model = randomise(wave_unet(2, levels=levels, filters=2, down_size=down_size, up_size=up_size, output="direct"))
+    mixture = track(100)
+    sources, margin = ladder.output_samples(100), ladder.context_samples
+    padded = np.pad(mixture, ((margin, ladder.input_samples(sources) - 100 - margin), (0, 0)))
+    expected = outputs(model, padded[None])[0, :100]
+    result = joined(model, ladder, cut(mixture, 13), window_samples=2 * ladder.stride_samples)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_stereo():
+    model, mixture = separator(channels=2, conditioning="film"), track(150, channels=2)
+    result = joined(model, LADDER, cut(mixture, 40), LABELS, window_samples=WINDOW)
+    np.testing.assert_allclose(result, whole(model, mixture, LABELS), atol=1e-5)
+
+
+def test_sources_that_sum_to_the_mixture_do_so_to_the_last_sample():
+    mixture = track(157)
+    result = joined(CONDITIONED, LADDER, [mixture], LABELS, window_samples=WINDOW)
+    np.testing.assert_allclose(result.sum(axis=1), mixture, atol=1e-6)
+
+
+@pytest.mark.parametrize("strides", [1, 2, 9])
+def test_a_later_track_gives_later_sources(strides):
+    mixture, delay = track(150), strides * STRIDE
+    later = np.concatenate([np.zeros((delay, 1), np.float32), mixture])
+    sources, later_sources = (joined(PLAIN, LADDER, [x], window_samples=WINDOW) for x in (mixture, later))
+    margin = LADDER.context_samples  # at the track's beginning both hear silence before it
+    np.testing.assert_allclose(later_sources[delay:], sources, atol=1e-5)
+    assert np.abs(later_sources[delay : delay + margin]).max() > 0.01
+
+
+def test_a_delay_between_two_strides_is_heard():
+    mixture = track(150)
+    later = np.concatenate([np.zeros((STRIDE // 2, 1), np.float32), mixture])
+    sources, later_sources = (joined(PLAIN, LADDER, [x], window_samples=WINDOW) for x in (mixture, later))
+    assert np.abs(later_sources[STRIDE // 2 :] - sources).max() > 1e-2  # why windows advance by whole strides
+
+
+def test_an_endless_stream_is_separated_as_it_comes():
+    block = track(10)
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield block
+
+    stream = separate(PLAIN, LADDER, endless(), window_samples=WINDOW)
+    sources = np.concatenate(list(itertools.islice(stream, 30)))
+    assert len(sources) == 30 * WINDOW
+    assert 10 * taken <= len(sources) + 2 * LADDER.context_samples + WINDOW  # no more is heard than is needed
+    np.testing.assert_allclose(sources[:200], whole(PLAIN, np.tile(block, (40, 1)))[:200], atol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [[], [track(0)], [track(0), track(0)]])
+def test_a_track_without_samples(blocks):
+    assert list(separate(PLAIN, LADDER, blocks)) == []
+
+
+def test_a_short_track_of_known_length_takes_a_short_window():
+    lengths = []
+
+    class Listening:
+        input = PLAIN.input
+        inputs = PLAIN.inputs
+
+        def predict_on_batch(self, inputs):
+            lengths.append(inputs["mixture"].shape[1])
+            return PLAIN.predict_on_batch(inputs)
+
+    joined(Listening(), LADDER, [track(20)], samples=20, window_samples=100 * STRIDE)
+    assert lengths == [LADDER.input_samples(LADDER.output_samples(20))]
+
+
+def test_doubles_are_taken_too():
+    mixture = track(60)
+    expected = joined(PLAIN, LADDER, [mixture])
+    double = joined(PLAIN, LADDER, [mixture.astype(np.float64)])
+    assert double.dtype == np.float32
+    np.testing.assert_array_equal(double, expected)
+
+
+def test_labels_reach_the_separator():
+    mixture = track(60)
+    result = joined(CONDITIONED, LADDER, [mixture], LABELS)
+    other = joined(CONDITIONED, LADDER, [mixture], 1 - LABELS)
+    assert np.abs(result - other).max() > 1e-3
+
+
+def test_a_conditioned_separator_wants_labels():
+    with pytest.raises(ValueError, match="conditioned: expected labels of the sources that play. Received: none"):
+        list(separate(CONDITIONED, LADDER, [track(10)]))

@@ -1,0 +1,427 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from models_oracle import excerpts, gradient, outputs, randomise, reloaded, wave_unet_by_hand
+
+from Models.conditioning import FiLM
+from Models.lengths import Ladder
+from Models.wave_unet import wave_unet
+
+LADDER = Ladder(levels=3, down_size=5, up_size=3)
+SMALL = {"levels": 3, "filters": 2, "down_size": 5, "up_size": 3}
+LABELS = np.array([[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 1]], np.float32)
+VARIANTS = [
+    {"output": output, **conditioning}
+    for output in ("difference", "direct", "consistent")
+    for conditioning in (
+        {"conditioning": "none"},
+        {"conditioning": "film"},
+        {"conditioning": "film", "places": ["every"]},
+        {"conditioning": "film", "places": ["bottleneck", "output"]},
+        {"conditioning": "film", "places": ["output"]},
+    )
+]
+
+
+def small(**choices) -> keras.Model:
+    """Three sources, every weight random."""
+    channels = choices.pop("channels", 1)
+    return randomise(wave_unet(3, channels, **(SMALL | choices)))
+
+
+def inputs(model: keras.Model, batch: int = 4, length: int = 30) -> list[np.ndarray]:
+    """A mixture, and labels where the model has them."""
+    channels = model.input["mixture"].shape[-1]
+    mixture = excerpts(LADDER.input_samples(LADDER.output_samples(length)), batch, channels)
+    return [mixture, LABELS[:batch]] if "labels" in model.input else [mixture]
+
+
+@pytest.fixture
+def half_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+# ---------------------------------------------------------------- the published numbers
+
+
+@pytest.mark.parametrize(
+    "sources, channels, output, parameters",
+    [
+        (2, 1, "difference", 10_263_002),
+        (13, 1, "difference", 10_263_288),
+        (13, 1, "direct", 10_263_314),
+        (2, 2, "difference", 10_263_390),  # M4 of Stoller et al. 2018
+        (4, 2, "difference", 10_263_498),  # M6
+    ],
+)
+def test_the_published_parameter_counts(sources, channels, output, parameters):
+    assert wave_unet(sources, channels, output=output).count_params() == parameters
+
+
+def test_film_adds_a_scale_and_a_shift_per_feature():
+    assert wave_unet(13, conditioning="film").count_params() == 10_263_288 + (13 + 1) * 2 * 312
+    features = sum(range(24, 313, 24)) + sum(range(24, 289, 24))
+    everywhere = wave_unet(13, conditioning="film", places=["every"])
+    assert everywhere.count_params() == 10_263_288 + (13 + 1) * 2 * features
+
+
+# ---------------------------------------------------------------- the forward pass, against numpy
+
+
+@pytest.mark.parametrize("choices", VARIANTS, ids=str)
+def test_it_computes_what_numpy_computes(choices):
+    model = small(**choices)
+    arrays = inputs(model, batch=2)
+    result = outputs(model, *arrays)
+    for b in range(2):
+        expected = wave_unet_by_hand(
+            model,
+            *(array[b] for array in arrays),
+            levels=3,
+            sources=3,
+            output=choices["output"],
+            gated="output" in choices.get("places", ()),
+        )
+        assert result[b].shape == expected.shape
+        np.testing.assert_allclose(result[b], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("output", ["difference", "direct", "consistent"])
+def test_it_computes_what_numpy_computes_in_stereo(output):
+    model = small(channels=2, output=output, conditioning="film", places=["every"])
+    mixture, labels = inputs(model, batch=1)
+    expected = wave_unet_by_hand(model, mixture[0], labels[0], levels=3, sources=3, output=output)
+    np.testing.assert_allclose(outputs(model, mixture, labels)[0], expected, atol=2e-5)
+
+
+# ---------------------------------------------------------------- what is heard where
+
+
+def passing(model: keras.Model, skip_level: int | None = None) -> keras.Model:
+    """The features of up_1, in a network that hands its first feature on unchanged.
+
+    On the way up it takes those from below, at `skip_level` those from the side.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv1D):
+            kernel = np.zeros(layer.kernel.shape)
+            way, _, level = layer.name.partition("_")
+            from_below = way == "up" and int(level) != skip_level
+            kernel[kernel.shape[0] // 2, layer.filters if from_below else 0, 0] = 1
+            layer.set_weights([kernel, np.zeros(layer.filters)])
+    return keras.Model(model.input, model.get_layer("up_1_relu").output)
+
+
+@pytest.mark.parametrize("numbers", [(1, 3, 3), (3, 5, 3), (3, 3, 7), (4, 15, 5)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_both_ways_up_meet_at_the_same_sample(numbers, channels):
+    levels, down_size, up_size = numbers
+    ladder = Ladder(*numbers)
+    samples = ladder.output_samples(40)
+    line = 1 + np.arange(ladder.input_samples(samples), dtype=np.float32)
+    mixture = np.repeat(line[None, :, None], channels, axis=2)
+    model = wave_unet(2, channels, levels=levels, filters=2, down_size=down_size, up_size=up_size)
+    for skip_level in (None, *range(1, levels + 1)):
+        result = outputs(passing(model, skip_level), mixture)[0, :, 0]
+        np.testing.assert_allclose(result, line[ladder.context_samples : -ladder.context_samples], rtol=1e-6)
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_an_impulse_through_a_skip_comes_out_where_it_went_in(level):
+    step = 2 ** (level - 1)
+    start = 2 * (2**level - 1)  # two samples of each level are lost on the way down: 2, 2 + 4, 2 + 4 + 8
+    samples = LADDER.output_samples(40)
+    position = start + step * round((LADDER.context_samples + samples / 2 - start) / step)
+    mixture = np.zeros((1, LADDER.input_samples(samples), 1), np.float32)
+    mixture[0, position] = 1
+    result = outputs(passing(wave_unet(2, **SMALL), level), mixture)[0, :, 0]
+    distances = np.abs(np.arange(samples) + LADDER.context_samples - position)
+    np.testing.assert_allclose(result, np.maximum(0, 1 - distances / step), atol=1e-6)
+
+
+def test_the_difference_is_taken_from_the_centre_of_the_mixture():
+    model = wave_unet(2, **SMALL)
+    model.get_layer("sources").set_weights([np.zeros((1, 3, 1)), np.zeros(1)])
+    (mixture,) = inputs(model)
+    margin = LADDER.context_samples
+    np.testing.assert_array_equal(outputs(model, mixture)[:, :, 1], mixture[:, margin:-margin])
+
+
+def dependence(model: keras.Model, length: int, sample: int) -> tuple[int, int]:
+    """First and last position in the mixture on which one sample of the sources depends, by gradient."""
+    slopes = gradient(lambda x: ops.sum(model({"mixture": x})[:, sample, 0]), excerpts(length))
+    heard = np.flatnonzero(slopes)
+    return heard[0], heard[-1]
+
+
+def walked(ladder: Ladder, sample: int) -> tuple[int, int]:
+    """The same by walking from the sources to the bottleneck and back down to the mixture."""
+    first = last = sample
+    for _ in range(ladder.levels):
+        last += ladder.up_size - 1
+        first, last = first // 2, (last + 1) // 2
+    last += ladder.down_size - 1
+    for _ in range(ladder.levels):
+        first, last = 2 * first, 2 * last + ladder.down_size - 1
+    return first, last
+
+
+@pytest.mark.parametrize("numbers", [(1, 3, 3), (2, 5, 3), (3, 5, 5), (3, 1, 3)])
+def test_the_receptive_field(numbers):
+    levels, down_size, up_size = numbers
+    ladder = Ladder(*numbers)
+    model = randomise(wave_unet(2, levels=levels, filters=2, down_size=down_size, up_size=up_size, output="direct"))
+    samples = ladder.output_samples(ladder.stride_samples + 1)
+    length, reach = ladder.input_samples(samples), 2 * ladder.context_samples
+    fields = [dependence(model, length, sample) for sample in range(samples)]
+    assert fields == [walked(ladder, sample) for sample in range(samples)]
+    assert fields[0][0] == 0 and fields[-1][1] == length - 1  # the first and the last sample of context matter
+    for sample, (first, last) in enumerate(fields):  # a sample between those of the bottleneck hears both neighbours
+        assert sample - ladder.stride_samples < first and last < sample + reach + ladder.stride_samples
+
+
+def test_the_published_receptive_field():
+    model = wave_unet(2, filters=1, output="direct")
+    for layer in model.layers:  # each convolution is a mean, so that no sample's part in it drowns
+        if isinstance(layer, keras.layers.Conv1D):
+            size, width, new_width = layer.kernel.shape
+            layer.set_weights([np.full((size, width, new_width), 1 / (size * width)), np.zeros(new_width)])
+    ladder = Ladder(levels=12, down_size=15, up_size=5)
+    first, last = (dependence(model, 147443, sample) for sample in (0, 16388))
+    assert first == walked(ladder, 0) and first[0] == 0
+    assert last == walked(ladder, 16388) and last[1] == 147442
+
+
+# ---------------------------------------------------------------- conditioning
+
+
+@pytest.mark.parametrize("places", [["bottleneck"], ["every"]])
+def test_a_conditioned_network_starts_as_the_plain_one(places):
+    plain = small()
+    conditioned = wave_unet(3, **SMALL, conditioning="film", places=places)
+    films = [layer for layer in conditioned.layers if isinstance(layer, FiLM)]
+    assert len(films) == (1 if places == ["bottleneck"] else 7)
+    for layer in plain.layers:
+        if layer.weights:
+            conditioned.get_layer(layer.name).set_weights(layer.get_weights())
+    mixture, labels = inputs(conditioned)
+    np.testing.assert_array_equal(outputs(conditioned, mixture, labels), outputs(plain, mixture))
+
+
+@pytest.mark.parametrize("place", ["bottleneck", "every", "output"])
+def test_labels_matter(place):
+    model = small(conditioning="film", places=[place])
+    mixture, labels = inputs(model, batch=2)
+    assert np.abs(outputs(model, mixture, labels) - outputs(model, mixture, labels[::-1])).max() > 1e-3
+
+
+def assert_examples_do_not_mix(model: keras.Model) -> None:
+    mixture, labels = inputs(model)
+    together = outputs(model, mixture, labels)
+    for b in range(len(mixture)):
+        alone = outputs(model, mixture[b : b + 1], labels[b : b + 1])[0]
+        np.testing.assert_allclose(together[b], alone, atol=1e-5, err_msg=f"example {b}")
+
+
+@pytest.mark.parametrize("choices", [c for c in VARIANTS if c["conditioning"] == "film"], ids=str)
+def test_a_batch_is_its_examples_one_by_one(choices):
+    assert_examples_do_not_mix(small(**choices))
+
+
+class ScrambledFiLM(FiLM):
+    """As the original did it: row (b, t) hears the labels of example (b * T + t) mod B."""
+
+    def call(self, features, context):
+        batch, samples, width = ops.shape(features)
+        tiled = ops.reshape(ops.tile(context, (samples, 1)), (batch, samples, context.shape[-1]))
+        gamma, beta = ops.split(ops.matmul(tiled, self.kernel) + self.bias, 2, axis=-1)
+        return (1 + gamma) * features + beta
+
+
+@pytest.mark.parametrize("place", ["bottleneck", "every"])
+def test_labels_scrambled_over_the_batch_would_be_noticed(place, monkeypatch):
+    monkeypatch.setattr("Models.wave_unet.FiLM", ScrambledFiLM)
+    with pytest.raises(AssertionError, match="example"):
+        assert_examples_do_not_mix(small(conditioning="film", places=[place]))
+
+
+def with_moving_context(model: keras.Model, frames: int) -> keras.Model:
+    """The same network and weights, with labels that move in time: (B, F, S)."""
+    config = model.get_config()
+    (labels,) = (layer for layer in config["layers"] if layer["name"] == "labels")
+    labels["config"]["batch_shape"] = (None, frames, 3)
+    moving = keras.Model.from_config(config)
+    moving.set_weights(model.get_weights())
+    return moving
+
+
+@pytest.mark.parametrize("frames", [1, 9])
+def test_labels_that_do_not_move_are_the_static_labels(frames):
+    model = small(conditioning="film", places=["every"])
+    mixture, labels = inputs(model)
+    moving = np.repeat(labels[:, None], frames, axis=1)
+    result = outputs(with_moving_context(model, frames), mixture, moving)
+    np.testing.assert_allclose(result, outputs(model, mixture, labels), atol=2e-5)
+
+
+def test_every_layer_hears_the_context_of_its_own_moment():
+    model = wave_unet(3, **SMALL, conditioning="film", places=["every"])
+    passing(model)
+    for layer in model.layers:
+        if isinstance(layer, FiLM):  # to the first feature it adds the first label
+            kernel, bias = layer.get_weights()
+            kernel[0, kernel.shape[1] // 2] = 1
+            layer.set_weights([kernel, bias])
+    samples = LADDER.input_samples(LADDER.output_samples(30))
+    line = 1 + np.arange(samples, dtype=np.float32)
+    context = np.zeros((1, samples, 3), np.float32)
+    context[0, :, 0] = line  # one frame a sample
+    moving = with_moving_context(model, samples)
+    films = [layer for layer in moving.layers if isinstance(layer, FiLM)]
+    assert len(films) == 7
+    for heard, film in enumerate(films, 2):  # on a line, each FiLM adds the line once more, if it knows where it is
+        features = outputs(keras.Model(moving.input, film.output), line[None, :, None], context)[0, :, 0]
+        assert film.step_samples == np.diff(features)[0] / heard
+        positions = film.start_samples + film.step_samples * np.arange(len(features))
+        np.testing.assert_allclose(features, heard * (1 + positions), rtol=1e-5)
+        assert film.start_samples == samples - 1 - positions[-1]
+
+
+def test_a_step_in_the_context_is_heard_on_its_side_alone():
+    model = small(conditioning="film", places=["every"])
+    samples = LADDER.output_samples(200)
+    mixture = excerpts(LADDER.input_samples(samples))
+    frames = mixture.shape[1]
+    before, after = (np.repeat(labels[None, None], frames, axis=1) for labels in LABELS[:2])
+    step = frames // 2
+    moving = np.concatenate([before[:, :step], after[:, step:]], axis=1)
+    model = with_moving_context(model, frames)
+    result, left, right = (outputs(model, mixture, context)[0] for context in (moving, before, after))
+    position = step - LADDER.context_samples  # of the step in the sources
+    reach = LADDER.context_samples + LADDER.stride_samples
+    np.testing.assert_array_equal(result[: position - reach], left[: position - reach])
+    np.testing.assert_array_equal(result[position + reach :], right[position + reach :])
+    assert position - reach > 10 and position + reach < samples - 10
+    assert np.abs(result[position - 2] - left[position - 2]).max() > 1e-4
+    assert np.abs(result[position + 1] - right[position + 1]).max() > 1e-4
+
+
+# ---------------------------------------------------------------- outputs
+
+
+@pytest.mark.parametrize("choices", [{}, {"conditioning": "film", "places": ["every"]}, {"channels": 2}], ids=str)
+@pytest.mark.parametrize("output", ["difference", "consistent"])
+def test_the_sources_sum_to_the_mixture(output, choices):
+    model = small(output=output, **choices)
+    arrays = inputs(model)
+    margin = LADDER.context_samples
+    heard = arrays[0][:, margin:-margin]
+    np.testing.assert_allclose(outputs(model, *arrays).sum(axis=2), heard, atol=1e-6)
+
+
+def test_direct_sources_stay_within_full_scale_and_need_not_sum_to_the_mixture():
+    model = small(output="direct")
+    (mixture,) = inputs(model)
+    result, margin = outputs(model, 100 * mixture), LADDER.context_samples
+    assert np.abs(result).max() <= 1
+    assert np.abs(result.sum(axis=2) - 100 * mixture[:, margin:-margin]).max() > 1
+
+
+@pytest.mark.parametrize("places", [["output"], ["bottleneck", "output"], ["every", "output"]])
+def test_consistent_sources_sum_to_the_mixture_and_the_absent_are_silent(places):
+    model = small(output="consistent", conditioning="film", places=places)
+    mixture, labels = inputs(model)
+    result, margin = outputs(model, mixture, labels), LADDER.context_samples
+    np.testing.assert_allclose(result.sum(axis=2), mixture[:, margin:-margin], atol=1e-6)
+    for b, s in np.argwhere(labels == 0):
+        assert not result[b, :, s].any()
+    for b, s in np.argwhere(labels == 1):
+        assert result[b, :, s].any()
+    np.testing.assert_allclose(result[0, :, 0], mixture[0, margin:-margin], atol=1e-6)  # the only one is the mixture
+
+
+@pytest.mark.parametrize("output", ["direct", "difference"])
+def test_gated_sources_are_silent_where_absent(output):
+    model = small(output=output, conditioning="film", places=["output"])
+    mixture, labels = inputs(model)
+    result = outputs(model, mixture, labels)
+    ungated = outputs(model, mixture, np.ones_like(labels))
+    np.testing.assert_array_equal(result, ungated * labels[:, None, :, None])
+
+
+# ---------------------------------------------------------------- save, reload, precision, training
+
+
+@pytest.mark.parametrize("choices", [*VARIANTS, {"channels": 2}], ids=str)
+def test_it_reloads_exactly(choices, tmp_path):
+    model = small(**choices)
+    again = reloaded(model, tmp_path)
+    assert again.count_params() == model.count_params()
+    assert [layer.get_config() for layer in again.layers] == [layer.get_config() for layer in model.layers]
+    arrays = inputs(model)
+    np.testing.assert_array_equal(outputs(again, *arrays), outputs(model, *arrays))
+
+
+@pytest.mark.parametrize("output", ["difference", "direct", "consistent"])
+def test_half_precision_keeps_weights_and_sources_in_float32(output, half_precision, tmp_path):
+    model = small(output=output, conditioning="film", places=["every", "output"])
+    assert {layer.compute_dtype for layer in model.layers if layer.name.startswith(("up", "down"))} == {"bfloat16"}
+    assert all(weight.dtype == "float32" for weight in model.weights)
+    assert model.get_layer("sources").compute_dtype == "float32"
+    arrays = inputs(model)
+    result = outputs(model, *arrays)
+    assert result.dtype == np.float32
+    again = reloaded(model, tmp_path)
+    assert again.get_layer("up_1").compute_dtype == "bfloat16"
+    np.testing.assert_array_equal(outputs(again, *arrays), result)
+
+    keras.config.set_dtype_policy("float32")
+    full = small(output=output, conditioning="film", places=["every", "output"])
+    difference = np.abs(result - outputs(full, *arrays)).max()
+    assert 1e-5 < difference < 0.05  # it did compute in bfloat16
+    if output == "consistent":
+        margin = LADDER.context_samples
+        np.testing.assert_allclose(result.sum(axis=2), arrays[0][:, margin:-margin], atol=1e-6)
+
+
+@pytest.mark.parametrize("output, precision", [("consistent", "float32"), ("difference", "mixed_bfloat16")])
+def test_one_compiled_step_moves_every_weight(output, precision, half_precision):
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(0)
+    model = wave_unet(3, **(SMALL | {"levels": 1}), output=output, conditioning="film", places=["every"])
+    model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=True)
+    before = model.get_weights()
+    samples = Ladder(1, 5, 3).output_samples(20)
+    mixture = excerpts(Ladder(1, 5, 3).input_samples(samples), batch=4)
+    model.train_on_batch({"mixture": mixture, "labels": LABELS}, np.zeros((4, samples, 3, 1), np.float32))
+    for weight, old in zip(model.weights, before, strict=True):
+        assert weight.dtype == "float32"
+        assert np.any(keras.ops.convert_to_numpy(weight) != old), weight.path
+
+
+# ---------------------------------------------------------------- choices that cannot be
+
+
+@pytest.mark.parametrize(
+    "choices, message",
+    [
+        ({"output": "diference"}, "expected output among direct, difference, consistent. Received: diference"),
+        ({"conditioning": "film "}, "expected conditioning among none, film. Received: film "),
+        ({"places": ["bottleneck", "top"]}, "expected places among bottleneck, every, output. Received: top"),
+        ({"sources": 1}, "'difference' needs at least two sources. Received: sources=1"),
+        ({"up_size": 4}, "odd filter sizes. Received"),
+    ],
+    ids=str,
+)
+def test_choices_that_cannot_be(choices, message):
+    with pytest.raises(ValueError, match=message):
+        wave_unet(**({"sources": 3} | SMALL | choices))
+
+
+@pytest.mark.parametrize("output", ["direct", "consistent"])
+def test_a_single_source(output):
+    model = wave_unet(1, **SMALL, output=output)
+    assert outputs(model, *inputs(model)).shape[2] == 1

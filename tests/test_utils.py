@@ -1,0 +1,244 @@
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tqdm import tqdm
+
+import Utils
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("mistake", "line"),
+    [
+        (ValueError("data.gain: expected two numbers"), "data.gain: expected two numbers"),
+        (FileNotFoundError("there is no run at x"), "there is no run at x"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.wav"), "a.wav: no space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs"), "runs: permission denied"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "no space left on device"),
+    ],
+)
+def test_a_users_mistake_is_one_line(mistake, line):
+    with pytest.raises(SystemExit) as stop, Utils.errors_in_one_line("X.py"):
+        raise mistake
+    assert stop.value.code == f"X.py: error: {line}"  # Python prints it on stderr and exits with 1
+    assert stop.value.__cause__ is mistake
+
+
+def test_several_mistakes_are_one_line_each():
+    with pytest.raises(SystemExit) as stop, Utils.errors_in_one_line("X.py"):
+        raise ValueError("a.wav is silent\n\nb.wav is short\n")
+    assert stop.value.code == "X.py: error: a.wav is silent\nX.py: error: b.wav is short"
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(SystemExit, match="^X.py: error: /no/such/file: no such file or directory$"):
+        with Utils.errors_in_one_line("X.py"):
+            open("/no/such/file")
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        lambda: os.environ["no such variable"],
+        lambda: 1 / 0,
+        lambda: json.loads("{"),
+        lambda: np.linalg.inv(np.zeros((2, 2))),
+    ],
+)
+def test_a_bug_keeps_its_traceback(bug):
+    with pytest.raises((KeyError, ZeroDivisionError, ValueError)), Utils.errors_in_one_line("X.py"):
+        bug()
+
+
+def test_it_decorates_a_function_too():
+    @Utils.errors_in_one_line("X.py")
+    def main(value):
+        raise ValueError(f"bad {value}")
+
+    with pytest.raises(SystemExit, match="X.py: error: bad 3"):
+        main(3)
+
+
+def test_ctrl_c_is_one_line_and_130():
+    script = "import time, Utils\nwith Utils.errors_in_one_line('X.py'):\n  print('on', flush=True)\n  time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout and process.stdout.readline() == "on\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[1] == "X.py: interrupted\n"
+    assert process.returncode == 130
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_a_file_appears_whole_with_its_ending_kept(tmp_path):
+    path = tmp_path / "new" / "best.weights.h5"
+    with Utils.write_atomically(path) as partial:
+        partial.write_bytes(b"12")
+        assert partial.name.endswith(".weights.h5") and partial.parent == path.parent
+        assert not path.exists()
+    assert path.read_bytes() == b"12"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), Utils.write_atomically(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    script = (
+        f"import time, Utils\nwith Utils.write_atomically({str(path)!r}) as partial:\n"
+        "  partial.write_text('half')\n  print('on', flush=True)\n  time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout and process.stdout.readline() == "on\n"
+        process.kill()
+    assert path.read_text() == "old"
+
+
+def test_json_has_no_nan_and_no_numpy(tmp_path):
+    tree = {
+        "nan": float("nan"),
+        "inf": np.float32("inf"),
+        "number": np.float64(0.1),
+        "count": np.int64(3),
+        "flag": np.bool_(True),
+        "array": np.array([[1.0, np.nan]]),
+        "tuple": (1, "a", None),
+        "path": Path("a/b"),
+        4: [],
+    }
+    Utils.write_json(tmp_path / "a.json", tree)
+    assert json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail) == {
+        "nan": None,
+        "inf": None,
+        "number": 0.1,
+        "count": 3,
+        "flag": True,
+        "array": [[1.0, None]],
+        "tuple": [1, "a", None],
+        "path": "a/b",
+        "4": [],
+    }
+
+
+# ---------------------------------------------------------------- a run's folder
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/demo")
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"seed": 3}')
+    return folder
+
+
+def test_a_run_gives_its_configuration_and_its_checkpoint(run):
+    (run / Utils.BEST).touch()
+    assert Utils.run_config(run) == Utils.run_config("runs/demo") == {"seed": 3}
+    assert Utils.run_checkpoint(run) == run / Utils.BEST
+
+
+@pytest.mark.parametrize(
+    ("folder", "line"),
+    [
+        ("demo", "there is no run at demo; known runs: runs/demo"),
+        ("runs/dmeo", "there is no run at runs/dmeo; known runs: runs/demo"),
+        ("runs", "runs is no run: it has no config.json; known runs: runs/demo"),
+    ],
+)
+def test_a_wrong_run_folder_is_one_line(run, folder, line):
+    with pytest.raises(FileNotFoundError) as error:
+        Utils.run_config(folder)
+    assert str(error.value) == line
+
+
+def test_estimates_lie_in_the_run_by_split(run):
+    assert Utils.estimates_dir(run, "test") == Utils.estimates_dir("runs/demo", "test") == run / "estimates" / "test"
+
+
+def test_no_run_at_all(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no run at runs/demo; make one with Training.py"):
+        Utils.run_config("runs/demo")
+
+
+def test_a_run_without_checkpoint_is_one_line(run):
+    with pytest.raises(FileNotFoundError, match=f"the run runs/demo has no checkpoint {Utils.BEST} yet"):
+        Utils.run_checkpoint(run)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_a_damaged_configuration_is_one_line(run, text):
+    (run / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="^runs/demo/config.json is damaged: "):
+        Utils.run_config(run)
+
+
+# ---------------------------------------------------------------- progress
+
+
+def test_a_log_gets_ten_lines(capsys):
+    assert list(Utils.progress(range(1000), unit="step", label="train")) == list(range(1000))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == [f"{tenth}0%" for tenth in range(1, 11)]
+    assert all(line.startswith("train:") and "step/s" in line and "\r" not in line for line in lines)
+
+
+def test_a_bar_that_is_told_prints_no_more_lines_for_its_postfix(capsys):
+    with Utils.progress(total=40, unit="step") as bar:
+        for loss in range(5):
+            bar.update(8)
+            bar.set_postfix(loss=loss)
+            bar.refresh()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in lines] == ["20%", "40%", "60%", "80%", "100%"]
+
+
+def test_short_work_prints_little_and_no_work_nothing(capsys):
+    assert list(Utils.progress(range(2))) == [0, 1]
+    assert len(capsys.readouterr().err.splitlines()) <= 2
+    assert list(Utils.progress([])) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_work_that_reports_by_itself_moves_a_bar(capsys):
+    with Utils.progress_calls(unit="piece", label="rendering") as report:
+        for done in (2, 3, 4):
+            report(done, 4)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1:3] for line in lines] == [["50%", "2/4"], ["75%", "3/4"], ["100%", "4/4"]]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for _ in Utils.progress(range(3), unit="step"):
+        time.sleep(0.15)  # tqdm draws at most every 0.1 s
+    assert "\r" in terminal.getvalue() and "3/3" in terminal.getvalue()
+    assert type(Utils.progress(range(3))) is tqdm
