@@ -186,8 +186,8 @@ class Test(Group):
     """Folder of the run whose best checkpoint separates, like runs/demo."""
     prepared: str = ""
     """Folder of a prepared data set; empty takes the one that the run was trained on."""
-    split: str = "test"
-    """Which tracks to separate: a split of the prepared data set."""
+    split: Names = ("test",)
+    """Which tracks to separate: a split of the prepared data set, or several as `test,test_unseen_bank`."""
 
 
 class Evaluate(Group):
@@ -196,23 +196,36 @@ class Evaluate(Group):
     run: str = ""
     """Folder of a run whose estimates, made by Test.py, are scored."""
     estimates: str = ""
-    """Folder of anybody's estimates instead of a run's; needs `prepared`."""
+    """Folder of anybody's estimates of one split instead of a run's; needs `prepared` and `out`."""
     prepared: str = ""
     """Folder of the prepared data set with the references; empty takes the run's."""
-    split: str = "test"
-    """Which tracks to score: a split of the prepared data set."""
+    split: Names = ("test",)
+    """Which tracks to score: a split of the prepared data set, or several as `test,test_unseen_bank`."""
     out: str = ""
-    """Folder for the scores; empty takes RUN/scores/<split>, needed with `estimates`."""
+    """Folder for the scores, OUT/<split>; empty takes RUN/scores, needed with `estimates`."""
 
 
 # ---------------------------------------------------------------- presets: differences from the defaults above
 
 PRESETS: Mapping[str, Tree] = {
-    # Minutes on two CPU cores with the embedded data set; shows the whole way, proves nothing about a paper.
+    # Minutes on two CPU cores with the embedded data set: shows the whole way, and proves nothing about a paper.
     "demo": {
-        "model": {"levels": 8, "filters": 16, "output": "consistent", "conditioning": "film", "places": ("every", "output")},
-        "data": {"sample_rate_hz": 8_192},
-        "training": {"steps": 400, "batch_size": 8, "learning_rate": 1e-3, "loss": "log_energy", "validate_every": 100},
+        "model": {
+            "levels": 7,
+            "filters": 16,
+            "output": "consistent",
+            "conditioning": "film",
+            "places": ("every", "output"),
+        },
+        "data": {"sample_rate_hz": 11_025},
+        "training": {
+            "steps": 800,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "decay": "cosine",
+            "loss": "mse",
+            "validate_every": 200,
+        },
     },
     # Slizovskaia, Kim, Haro, Gomez (ICASSP 2019, arXiv 1811.01850) and the code published with it: no augmentation,
     # no validation, 8 TPU cores. Labels at the bottleneck.

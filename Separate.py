@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import keras
-import numpy as np
-
 import Config
 import Utils
 from Input.audio import AudioInfo, audio_blocks, audio_info, resampled
 from Input.files import wav_writer, whole_folder
 from Models.lengths import Ladder
 from Models.separation import separate
+
+import keras
+import numpy as np
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64")
 

@@ -1,14 +1,14 @@
 """A run + a split -> estimates (wav) and the loss.
 
     python Test.py with run=runs/demo
-    python Test.py with run=runs/demo split=test_unseen_bank
+    python Test.py with run=runs/demo split=test,test_unseen_bank
 
 Writes RUN/estimates/<split>/<track>/<source>.wav, 32-bit float at the run's rate, and RUN/estimates/<split>/loss.json.
 A source that the separator left exactly silent has no file.
 """
 
-import keras
-import numpy as np
+import shutil
+from collections.abc import Iterator
 
 import Config
 import Utils
@@ -18,42 +18,50 @@ from Models.lengths import Ladder
 from Models.losses import LOSSES
 from Models.separation import separate
 
+import keras
+import numpy as np
+
 experiment = Config.register(Config.Experiment("test"), Config.Test)
 
 
 @experiment.main
-def main(_config):
-    """Separates a split; the result is the mean loss."""
+def main(_config: Config.Tree) -> dict[str, float]:
+    """Separates each split; the result is the mean loss of each."""
     config = Config.from_dict(Config.Test, _config)
-    mean_loss = test(config)
-    print(f"loss {mean_loss:.5g} on the split {config.split}")
-    print(f"{Utils.estimates_dir(config.run, config.split)}: score it with")
-    print(f"  python Evaluate.py with run={config.run} split={config.split}")
-    return mean_loss
+    losses = {}
+    for split, loss in test(config):
+        losses[split] = loss
+        print(f"loss {loss:.5g} on the split {split}: {Utils.estimates_dir(config.run, split)}")
+    print(f"score them with  python Evaluate.py with run={config.run} split={','.join(config.split)}")
+    return losses
 
 
-def test(config: Config.Test) -> float:
-    """Separates every track of a split with the run's best weights.
+def test(config: Config.Test) -> Iterator[tuple[str, float]]:
+    """Separates every track of each split with the run's best weights.
 
-    Returns:
-        The mean of the run's loss over excerpts of the length it was trained on, as in its validation.
+    Yields:
+        A split and the mean of the run's loss over excerpts of the length it was trained on, as in its validation.
 
     Raises:
-        FileNotFoundError, ValueError: if the run, its checkpoint, the data set or the split is missing.
+        FileNotFoundError, ValueError: if the run, its checkpoint, the data set or a split is missing.
     """
     run = Config.from_dict(Config.Training, Utils.run_config(config.run))
     separator = keras.saving.load_model(Utils.run_checkpoint(config.run), compile=False)
     ladder = Ladder(run.model.levels, run.model.down_size, run.model.up_size)
-    prepared = Prepared(config.prepared or run.data.prepared)
-    out = Utils.estimates_dir(config.run, config.split)
-    losses: list[float] = []
-    for track in Utils.progress(prepared.split(config.split), unit="track", label="separating"):
-        references = prepared.sources(track, run.data.sources)
-        estimates = separate_track(separator, ladder, references.sum(axis=1), labels_of(track, run.data.sources))
-        write_stems(out / track.name, estimates, run.data.sources, prepared.sample_rate_hz)
-        losses += excerpt_losses(run.training.loss, references, estimates, ladder.output_samples(run.data.output_samples))
-    Utils.write_json(out / "loss.json", {run.training.loss: np.mean(losses), "excerpts": len(losses)})
-    return float(np.mean(losses))
+    excerpt_samples = ladder.output_samples(run.data.output_samples)
+    names, prepared = run.data.sources, Prepared(config.prepared or run.data.prepared)
+    for split in config.split:
+        out = Utils.estimates_dir(config.run, split)
+        tracks = prepared.split(split)
+        shutil.rmtree(out, ignore_errors=True)  # estimates of other weights must not be taken for these
+        losses: list[float] = []
+        for track in Utils.progress(tracks, unit="track", label=f"separating {split}"):
+            references = prepared.sources(track, names)
+            estimates = separate_track(separator, ladder, references.sum(axis=1), labels_of(track, names))
+            write_stems(out / track.name, estimates, names, prepared.sample_rate_hz)
+            losses += excerpt_losses(run.training.loss, references, estimates, excerpt_samples)
+        Utils.write_json(out / "loss.json", {run.training.loss: np.mean(losses), "excerpts": len(losses)})
+        yield split, float(np.mean(losses))
 
 
 def separate_track(separator: keras.Model, ladder: Ladder, mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:

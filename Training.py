@@ -12,24 +12,29 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import keras
+from typing import Any
 
 import Config
 import Utils
 from Input.examples import Augmentation, Excerpt, TrainingExamples, Windows
 from Input.prepared import Prepared
-from Metrics.curves import loss_curve
+from Metrics import loss_curve
 from Models.lengths import Ladder
 from Models.losses import loss
 from Models.wave_unet import wave_unet
+
+import keras
 
 experiment = Config.register(Config.Experiment("training"), Config.Training, Config.PRESETS)
 experiment.observers.append(Config.RunFolder(Utils.RUNS))
 
 
+LogScalar = Callable[[str, float, int], None]
+"""Told the name of a number, its value and the step, after each validation."""
+
+
 @experiment.main
-def main(_config, _run):
+def main(_config: Config.Tree, _run: Any) -> float:
     """Trains; the result that Sacred keeps is the best validation loss."""
     config = Config.from_dict(Config.Training, _config)
     run_dir = Path(_run.observers[0].dir)
@@ -41,7 +46,7 @@ def main(_config, _run):
 def train(
     config: Config.Training,
     run_dir: Path,
-    log_scalar: Callable[[str, float, int], None] = lambda name, value, step: None,
+    log_scalar: LogScalar = lambda name, value, step: None,
 ) -> float:
     """Trains a separator into a run's folder.
 
@@ -68,13 +73,18 @@ def train(
     windows = Windows(prepared, prepared.split("validation"), data.sources, excerpt)
 
     separator = new_separator(config)
+
+    def heard(context: dict, sources: Any) -> tuple[dict, Any]:
+        """What this separator takes as input: a plain one wants no labels."""
+        return {name: context[name] for name in separator.input}, sources
+
     progress = Utils.progress(total=training.steps * training.batch_size, unit="example", label="training")
     with progress:
         history = separator.fit(
-            training_batches(examples, training.batch_size),
+            training_batches(examples, training.batch_size).map(heard),
             steps_per_epoch=training.validate_every,
             epochs=training.steps // training.validate_every,
-            validation_data=track_batches(windows, training.batch_size),
+            validation_data=track_batches(windows, training.batch_size).map(heard),
             callbacks=list(_callbacks(training, run_dir, progress, log_scalar)),
             shuffle=False,  # the examples are drawn at random
             verbose=0,
@@ -123,7 +133,9 @@ def _learning_rate(training: Config.Optimisation) -> float | keras.optimizers.sc
     return training.learning_rate
 
 
-def _callbacks(training, run_dir: Path, progress, log_scalar) -> Iterator[keras.callbacks.Callback]:
+def _callbacks(
+    training: Config.Optimisation, run_dir: Path, progress: Any, log_scalar: LogScalar
+) -> Iterator[keras.callbacks.Callback]:
     yield Progress(progress, training.batch_size)
     yield Checkpoints(run_dir)
     yield Log(run_dir, training.validate_every, log_scalar)
@@ -136,11 +148,11 @@ def _callbacks(training, run_dir: Path, progress, log_scalar) -> Iterator[keras.
 class Progress(keras.callbacks.Callback):
     """Moves the bar, example by example, and stops at the first loss that is no number."""
 
-    def __init__(self, bar, batch_size: int):
+    def __init__(self, bar: Any, batch_size: int):
         super().__init__()
         self.bar, self.batch_size, self.step = bar, batch_size, 0
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1
         if not math.isfinite(logs["loss"]):
             raise ValueError(
@@ -157,7 +169,7 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         self.run_dir, self.best = run_dir, math.inf
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         names = [Utils.LAST]
         if logs["val_loss"] < self.best:
             self.best = logs["val_loss"]
@@ -170,12 +182,12 @@ class Checkpoints(keras.callbacks.Callback):
 class Log(keras.callbacks.Callback):
     """After each validation: a row of log.csv, and the curve drawn anew."""
 
-    def __init__(self, run_dir: Path, validate_every: int, log_scalar: Callable[[str, float, int], None]):
+    def __init__(self, run_dir: Path, validate_every: int, log_scalar: LogScalar):
         super().__init__()
         self.run_dir, self.validate_every, self.log_scalar = run_dir, validate_every, log_scalar
         self.rows: list[dict[str, float]] = []
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         step = (epoch + 1) * self.validate_every
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row = {"step": step, "loss": logs["loss"], "validation_loss": logs["val_loss"], "learning_rate": rate}

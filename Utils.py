@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before keras is imported: its banners are no news
+
 # ---------------------------------------------------------------- errors
 
 _LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from .examples import TrainingExamples, Windows
@@ -48,7 +49,7 @@ def _element(of: TrainingExamples | Windows) -> Callable:
     """The function number -> element, with the shapes that a numpy function cannot tell."""
     excerpt, channels, sources = of.excerpt, of.prepared.channels, len(of.names)
 
-    def read(number) -> tuple:
+    def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
         context, target = of.element(int(number))
         return context["mixture"], context["labels"], target
 

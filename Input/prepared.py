@@ -6,7 +6,6 @@
 The mixture is not stored: it is the sum of the parts. People can listen to every file.
 """
 
-import functools
 import hashlib
 from pathlib import Path
 
@@ -95,11 +94,18 @@ class Prepared:
 
     def read(self, part: Part, start: int, samples: int) -> np.ndarray:
         """Samples of a part `(samples, C)`, float32, full scale 1.0, from `start` on; zero outside of the track."""
-        pcm = self._pcm(part.file)
         excerpt = np.zeros((samples, self.channels), np.float32)
-        first, last = max(0, start), min(len(pcm), start + samples)
-        if first < last:
-            np.multiply(pcm[first:last], np.float32(1 / FULL_SCALE), out=excerpt[first - start : last - start])
+        first, frame_bytes = max(0, start), 2 * self.channels
+        path = self.root / part.file
+        try:
+            with path.open("rb", buffering=0) as file:  # mapped, each stem would hold a file open; few may be
+                file.seek(HEADER_BYTES + first * frame_bytes)
+                data = file.read(max(0, start + samples - first) * frame_bytes)
+            pcm = np.frombuffer(data, "<i2").reshape(-1, self.channels)
+        except (OSError, ValueError) as error:
+            reason = f"cannot be read ({error}); `Prepare.py check {self.root}` lists all faults"
+            raise ValueError(f"{path} {reason}") from None
+        np.multiply(pcm, np.float32(1 / FULL_SCALE), out=excerpt[first - start :][: len(pcm)])
         return excerpt
 
     def sources(self, track: Track, names: tuple[str, ...], start: int = 0, samples: int | None = None) -> np.ndarray:
@@ -118,16 +124,6 @@ class Prepared:
         """Whether the part's file is missing or its bytes differ from what was prepared."""
         path = self.root / part.file
         return not path.is_file() or sha256(path) != part.sha256
-
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 - a data set lives as long as the process
-    def _pcm(self, file: str) -> np.ndarray:
-        path = self.root / file
-        try:
-            return np.memmap(path, "<i2", "r", offset=HEADER_BYTES).reshape(-1, self.channels)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{path} cannot be read ({error}); `Prepare.py check {self.root}` lists all faults"
-            ) from None
 
 
 def source_of(track: Track, part: Part, names: tuple[str, ...]) -> int:

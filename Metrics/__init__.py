@@ -42,6 +42,7 @@ Files
 `write_track_scores` keeps a track's rows as csv and its SDR as json in museval's form; `read_scores` reads the csv.
 """
 
+from .curves import loss_curve
 from .plots import score_boxplot, separation_figure
 from .scores import museval_json, read_scores, score_track, write_track_scores
 from .sdr import framewise_sdr, leakage_db, si_sdr, sounding_sources, usdr
@@ -50,6 +51,7 @@ from .summary import markdown_table, summarise, table
 __all__ = [
     "framewise_sdr",
     "leakage_db",
+    "loss_curve",
     "markdown_table",
     "museval_json",
     "read_scores",

@@ -210,8 +210,9 @@ def _band_energies(signal: Array, sample_rate_hz: float) -> Array:
     """Energies (BANDS, columns) of a signal (T, C) in bands evenly spaced in octaves, its channels added up."""
     window = 2 ** round(np.log2(SPECTRUM_SECONDS * sample_rate_hz))
     padded = np.pad(signal.astype(np.float64), ((window // 2, window // 2), (0, 0)))
-    excerpts = sliding_window_view(padded, window, axis=0)[:: window // 4]
-    # A long track has many excerpts a column: their mean is shown, and only one column is in memory.
+    # A long track has up to four excerpts a column: their mean is shown, and only one column is in memory.
+    hop = max(window // 4, len(signal) // (4 * COLUMNS_UP_TO))
+    excerpts = sliding_window_view(padded, window, axis=0)[::hop]
     columns = np.array_split(excerpts, min(len(excerpts), COLUMNS_UP_TO))
     return np.stack([_bands(column, sample_rate_hz).mean(axis=0) for column in columns], axis=1)
 

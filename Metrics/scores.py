@@ -87,7 +87,7 @@ def write_track_scores(rows: pd.DataFrame, folder: str | Path) -> None:
     """Write one track's rows to `<folder>/<track>.json` (museval's form) and `<folder>/<track>.csv` (all of them).
 
     Each file is whole or absent, and the csv comes last: where it lies, the track is done. museval's
-    `EvalStore.add_eval_dir` finds the json files if the folder is called `test`.
+    `EvalStore.add_eval_dir(PATH)` finds the json files that lie anywhere below `PATH/test`.
 
     Raises:
         ValueError: rows of several tracks, of none, or a track name that cannot be a file's.
@@ -127,10 +127,10 @@ def _rows(
         raise ValueError(f"sources: expected {len(sounding)} different names; received {', '.join(sources)}")
     tables = []
     if sounding.any():
-        active, guesses = references[:, sounding], estimates[:, sounding]
+        active, guesses = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
         tables = _ratios(active, guesses, mixture, np.array(sources)[sounding], sample_rate_hz)
     if not sounding.all():
-        leakage = leakage_db(estimates[:, ~sounding], mixture)
+        leakage = leakage_db(np.compress(~sounding, estimates, axis=1), mixture)
         tables.append(_table("estimate", "leakage", np.array(sources)[~sounding], leakage))
     return pd.concat(tables, ignore_index=True)
 

@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 Mask = Literal["per_source", "strict"]
 
 USDR_DELTA = 1e-7
-BLOCK_SAMPLES = 16384
+BLOCK_SAMPLES = 4096
 
 
 def framewise_sdr(
@@ -77,8 +77,7 @@ def usdr(references: ArrayLike, estimates: ArrayLike) -> Array:
     Source: Mitsufuji et al. 2022, "Music Demixing Challenge 2021", eq. 1.
     """
     references, estimates = checked_pair(references, estimates)
-    energy = _energy(references)
-    error = np.sum([_inner(s - e, s - e) for s, e in _blocks(references, estimates)], axis=0)
+    energy, error = _energy(references), _error(references, estimates)
     return _ratio_db(energy + USDR_DELTA, error + USDR_DELTA)
 
 
@@ -204,10 +203,8 @@ def _whole_samples(name: str, seconds: float, sample_rate_hz: float) -> int:
 
 def _frame_sdr(references: Array, estimates: Array) -> Array:
     """SDR (S,) of one frame (T, S, C), NaN for silent references."""
-    references = _double(references)
-    energy = _inner(references, references)
-    error = references - _double(estimates)
-    return np.where(energy > 0, _ratio_db(energy, _inner(error, error)), np.nan)
+    energy = _energy(references)
+    return np.where(energy > 0, _ratio_db(energy, _error(references, estimates)), np.nan)
 
 
 def _strict_mask(references: Array, estimates: Array, frames: Sequence[slice]) -> NDArray[np.bool_]:
@@ -225,16 +222,19 @@ def _sounds_to_museval(signals: Array) -> NDArray[np.bool_]:
 def _blocks(*signals: Array) -> Iterator[tuple[Array, ...]]:
     """The signals cut into float64 blocks that fit a cache, so that a long track needs no second copy in memory."""
     for start in range(0, len(signals[0]), BLOCK_SAMPLES):
-        yield tuple(_double(signal[start : start + BLOCK_SAMPLES]) for signal in signals)
-
-
-def _double(signals: Array) -> Array:
-    return np.ascontiguousarray(signals, dtype=np.float64)
+        block = slice(start, start + BLOCK_SAMPLES)
+        yield tuple(np.ascontiguousarray(signal[block], dtype=np.float64) for signal in signals)
 
 
 def _energy(signals: Array) -> Array:
     """Energy (S,) of signals (T, S, C)."""
     return np.sum([_inner(block, block) for (block,) in _blocks(signals)], axis=0)
+
+
+def _error(references: Array, estimates: Array) -> Array:
+    """Energy (S,) of the difference of two signals (T, S, C)."""
+    differences = (s - e for s, e in _blocks(references, estimates))
+    return np.sum([_inner(difference, difference) for difference in differences], axis=0)
 
 
 def _inner(left: Array, right: Array) -> Array:

@@ -38,15 +38,16 @@ def separate(
         Consecutive blocks of sources (t, S, C), float32, as many samples in all as the mixture has.
 
     Raises:
-        ValueError: if the separator wants labels and there are none.
+        ValueError: if the separator wants labels and there are none, or more channels than there are.
     """
     if labels is None and len(separator.inputs) > 1:
         raise ValueError("this separator is conditioned: expected labels of the sources that play. Received: none")
     hop = _hop(ladder, min(window_samples, samples or window_samples))
     window = ladder.input_samples(ladder.output_samples(hop))
-    silence = np.zeros((ladder.context_samples, separator.input["mixture"].shape[-1]), np.float32)
-    heard, pending = silence, 0  # `pending` samples of the track are heard and not yet separated
+    heard, pending = None, 0  # `pending` samples of the track are heard and not yet separated
     for block in mixture:
+        if heard is None:
+            heard = np.zeros((ladder.context_samples, block.shape[1]), np.float32)
         heard = np.concatenate([heard, block], dtype=np.float32)
         pending += len(block)
         while len(heard) >= window:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track, sha256
+
 import numpy as np
 import pytest
 import soundfile
-
-from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track, sha256
 
 MakePrepared = Callable[..., Prepared]
 

@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import pytest
-from pydantic import Field
-
 import Config
 from Utils import errors_in_one_line
+
+import pytest
+from pydantic import Field
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,13 +1,13 @@
 import struct
 from pathlib import Path
 
+from Input import audio
+from Input.audio import AudioInfo, audio_blocks, audio_info, resampled, with_channels
+
 import librosa
 import numpy as np
 import pytest
 import soundfile
-
-from Input import audio
-from Input.audio import AudioInfo, audio_blocks, audio_info, resampled, with_channels
 
 RATE_HZ = 22_050
 
@@ -169,6 +169,14 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path, name, broken, line, s
 def test_a_missing_file_is_named_before_anything_is_read(tmp_path, of):
     with pytest.raises(FileNotFoundError, match=f"no such audio file: {tmp_path / 'a.wav'}"):
         of(tmp_path / "a.wav")
+
+
+def test_a_decoder_that_stops_before_the_promised_end_is_noticed(tmp_path, monkeypatch):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(1_000), RATE_HZ)
+    monkeypatch.setattr(audio, "audio_info", lambda path: AudioInfo(1_001, RATE_HZ, 1, "PCM_16"))
+    with pytest.raises(ValueError, match="its header promises 1001 samples, 1000 could be decoded"):
+        read(path)
 
 
 # ---------------------------------------------------------------- channels

@@ -2,13 +2,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from Input.examples import Augmentation, DrawnPart, Excerpt, TrainingExamples, Windows
+from Input.prepared import Prepared
+
 import numpy as np
 import pytest
 import scipy.stats
 import soundfile
-
-from Input.examples import Augmentation, DrawnPart, Excerpt, TrainingExamples, Windows
-from Input.prepared import Prepared
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("cl", "fl", "vc", "vn")

@@ -9,13 +9,13 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from Input.preparation import JOURNAL, SourcePart, SourceTrack, check, prepare, prepare_track
+from Input.prepared import FULL_SCALE, MANIFEST, Prepared, labels_of, source_of
+
 import librosa
 import numpy as np
 import pytest
 import soundfile
-
-from Input.prepared import FULL_SCALE, MANIFEST, Prepared, labels_of, source_of
-from Input.preparation import JOURNAL, SourcePart, SourceTrack, check, prepare, prepare_track
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 8_000
@@ -53,6 +53,11 @@ def stamps(root: Path) -> dict[str, tuple[int, int]]:
     return {str(path.relative_to(root)): (path.stat().st_mtime_ns, path.stat().st_ino) for path in paths}
 
 
+def prepared_track(given: SourceTrack, out: Path, sample_rate_hz: int = RATE_HZ, channels: int = 1):
+    out.mkdir(exist_ok=True)
+    return prepare_track(given, out, sample_rate_hz, channels)
+
+
 def pcm(path: Path) -> np.ndarray:
     return soundfile.read(path, dtype="int16", always_2d=True)[0]
 
@@ -63,45 +68,45 @@ def pcm(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 2])
 def test_stems_of_16_bits_at_the_same_rate_stay_bit_for_bit(tmp_path, channels):
     loudest = np.random.default_rng(0).integers(-FULL_SCALE, FULL_SCALE, (70_000, channels)).astype(np.int16)
-    record, remarks = prepare_track(track(tmp_path / "a", loudest, loudest[::-1]), tmp_path, RATE_HZ, channels)
+    record, remarks = prepared_track(track(tmp_path / "a", loudest, loudest[::-1]), tmp_path / "out", channels=channels)
     assert remarks == [] and record.samples == 70_000
-    np.testing.assert_array_equal(pcm(tmp_path / "a/1_vn.wav"), loudest)
-    np.testing.assert_array_equal(pcm(tmp_path / "a/2_vn.wav"), loudest[::-1])
+    np.testing.assert_array_equal(pcm(tmp_path / "out/a/1_vn.wav"), loudest)
+    np.testing.assert_array_equal(pcm(tmp_path / "out/a/2_vn.wav"), loudest[::-1])
 
 
 def test_48_khz_of_24_bits_become_the_resampled_stem(tmp_path):
     given = track(tmp_path / "a", noise(96_001), noise(96_001, seed=1), rate_hz=48_000, subtype="PCM_24")
-    record, remarks = prepare_track(given, tmp_path, 22_050, 1)
+    record, remarks = prepared_track(given, tmp_path / "out", 22_050)
     assert remarks == [] and record.samples == round(96_001 * 22_050 / 48_000) == 44_100
     for part, prepared in zip(given.parts, record.parts, strict=True):
         source, _ = soundfile.read(part.path, dtype="float32")
         expected = librosa.resample(source, orig_sr=48_000, target_sr=22_050, res_type="soxr_hq")[:44_100] * FULL_SCALE
-        received = pcm(tmp_path / prepared.file)
-        assert received.shape == (44_100, 1) and soundfile.info(tmp_path / prepared.file).samplerate == 22_050
+        received = pcm(tmp_path / "out" / prepared.file)
+        assert received.shape == (44_100, 1) and soundfile.info(tmp_path / "out" / prepared.file).samplerate == 22_050
         np.testing.assert_allclose(received[:, 0], expected, atol=0.51)
         assert (prepared.source_rate_hz, prepared.source_bytes) == (48_000, part.path.stat().st_size)
 
 
 def test_stereo_becomes_the_mean_and_mono_becomes_stereo(tmp_path):
     stereo = np.random.default_rng(0).integers(-5_000, 5_000, (1_000, 2)).astype(np.int16)
-    prepare_track(track(tmp_path / "a", stereo), tmp_path, RATE_HZ, 1)
-    np.testing.assert_allclose(pcm(tmp_path / "a/1_vn.wav"), stereo.mean(axis=1, keepdims=True), atol=0.5)
-    prepare_track(track(tmp_path / "b", stereo[:, :1]), tmp_path, RATE_HZ, 2)
-    np.testing.assert_array_equal(pcm(tmp_path / "b/1_vn.wav"), stereo[:, [0, 0]])
+    prepared_track(track(tmp_path / "a", stereo), tmp_path / "out")
+    np.testing.assert_allclose(pcm(tmp_path / "out/a/1_vn.wav"), stereo.mean(axis=1, keepdims=True), atol=0.5)
+    prepared_track(track(tmp_path / "b", stereo[:, :1]), tmp_path / "out", channels=2)
+    np.testing.assert_array_equal(pcm(tmp_path / "out/b/1_vn.wav"), stereo[:, [0, 0]])
 
 
 def test_samples_beyond_full_scale_are_clipped_and_counted(tmp_path):
     loud = np.array([0.5, 1.5, -1.0, -1.1, 1.0, 0.25])  # 1.0 is a step beyond the largest of 16 bits
-    _, remarks = prepare_track(track(tmp_path / "a", loud, subtype="FLOAT"), tmp_path, RATE_HZ, 1)
+    _, remarks = prepared_track(track(tmp_path / "a", loud, subtype="FLOAT"), tmp_path / "out")
     assert remarks == [f"{tmp_path / 'a/1.wav'}: 3 samples beyond full scale were clipped"]
-    assert pcm(tmp_path / "a/1_vn.wav")[:, 0].tolist() == [16384, 32767, -32768, -32768, 32767, 8192]
+    assert pcm(tmp_path / "out/a/1_vn.wav")[:, 0].tolist() == [16384, 32767, -32768, -32768, 32767, 8192]
 
 
 def test_a_part_that_ends_a_moment_early_ends_in_silence_and_it_is_said(tmp_path):
     whole = noise(8_000)
-    record, remarks = prepare_track(track(tmp_path / "a", whole, whole[:7_600]), tmp_path, RATE_HZ, 1)
+    record, remarks = prepared_track(track(tmp_path / "a", whole, whole[:7_600]), tmp_path / "out")
     assert record.samples == 8_000 and remarks == [f"{tmp_path / 'a/2.wav'} ends 0.050 s early; silence follows"]
-    first, second = pcm(tmp_path / "a/1_vn.wav"), pcm(tmp_path / "a/2_vn.wav")
+    first, second = pcm(tmp_path / "out/a/1_vn.wav"), pcm(tmp_path / "out/a/2_vn.wav")
     np.testing.assert_array_equal(second[:7_600], first[:7_600])
     assert len(first) == len(second) == 8_000 and not second[7_600:].any()
 
@@ -190,7 +195,7 @@ from Input.preparation import SourcePart, SourceTrack, prepare
 source, out, moment = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
 def kill_at_the_moment(event, arguments):
-    '''Before its n-th change of the folder `out`, of this process or of a worker, the process that prepares is killed.'''
+    '''Before the n-th change that it or its worker makes in the folder `out`, the process that prepares is killed.'''
     global moment
     if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and str(arguments[0]).startswith(out):
         moment -= 1
@@ -199,47 +204,68 @@ def kill_at_the_moment(event, arguments):
 
 sys.addaudithook(kill_at_the_moment)
 if __name__ == "__main__":
-    parts = {name: tuple(SourcePart(n, "vn", source / name / f"{n}.wav") for n in (1, 2)) for name in "abc"}
-    tracks = [SourceTrack(name, "train", "group", parts[name]) for name in "abc"]
-    prepare(tracks, Path(out), sample_rate_hz=8000, workers=1)
+    track = SourceTrack("a", "train", "group", (SourcePart(1, "vn", source / "1.wav"),))
+    prepare([track], Path(out), sample_rate_hz=8000, workers=1)
 """
 
 
+def killed(folder: Path, source: Path, out: Path, moment: int) -> bool:
+    """Whether the moment came before the preparation was through."""
+    (folder / "killed.py").write_text(KILLED)
+    command = [sys.executable, str(folder / "killed.py"), str(source), str(out), str(moment)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Its output ends when the last of its processes has ended: a worker left behind runs into the time-out.
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
 @pytest.mark.parametrize("again", [False, True])
-def test_killed_at_any_moment_the_same_call_finishes_what_an_uninterrupted_one_would_have_made(tmp_path, again):
-    """Killed before its first change of the folder; then, going on, before its second; and so on until it is through."""
-    given, out = tracks(tmp_path / "in"), tmp_path / "out"
-    if again:  # on top of an older data set: one track is to go, one has changed
-        old = track(tmp_path / "in" / "old", noise(3_000))
-        prepare([old, *given], out, sample_rate_hz=RATE_HZ, workers=1)
-        changed_source(given, out)
-    (tmp_path / "killed.py").write_text(KILLED)
-    for moment in range(1, 100):
-        command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path / "in"), str(out), str(moment)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        # Its output ends when the last of its processes has ended.
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-        if done.returncode == 0:
+def test_killed_at_any_moment_the_same_call_makes_what_an_uninterrupted_one_would_have(tmp_path, again):
+    """Into a new folder, or on top of an older data set, of which one track is to go and the other has changed."""
+    out, before = tmp_path / "out", tmp_path / "before"
+    if again:
+        older = [track(tmp_path / "old", noise(3_000)), track(tmp_path / "a", noise(3_000))]
+        prepare(older, before, sample_rate_hz=RATE_HZ, workers=1)
+    given = track(tmp_path / "a", noise(3_000, seed=1))
+    prepare([given], tmp_path / "fresh", sample_rate_hz=RATE_HZ, workers=1)
+    for moment in range(1, 100 if again else 5):
+        shutil.rmtree(out, ignore_errors=True)
+        if again:
+            shutil.copytree(before, out)
+        if not killed(tmp_path, tmp_path / "a", out, moment):
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
         if (out / MANIFEST).is_file():
             assert check(out) == []
-    assert moment > 5
-    prepare(given, tmp_path / "fresh", sample_rate_hz=RATE_HZ, workers=1)
-    assert contents(out) == contents(tmp_path / "fresh")
+        prepare([given], out, sample_rate_hz=RATE_HZ, workers=1)
+        assert contents(out) == contents(tmp_path / "fresh"), moment
+    assert moment > 10 or not again
+
+
+def test_going_on_the_tracks_that_are_whole_are_not_prepared_again(tmp_path):
+    given, out = tracks(tmp_path / "in"), tmp_path / "out"
+    text = given[2].parts[1].path.read_bytes()
+    given[2].parts[1].path.write_text("no audio")
+    with pytest.raises(ValueError):
+        prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    before = stamps(out)
+    given[2].parts[1].path.write_bytes(text)
+    with (out / JOURNAL).open("a") as journal:
+        journal.write('{"name": "c", "spl')  # a line that was cut by a kill
+    prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
+    wavs = {name: stamp for name, stamp in before.items() if name.endswith(".wav")}
+    assert len(wavs) == 4 and wavs.items() <= stamps(out).items() and check(out) == []
 
 
 def test_ctrl_c_ends_all_processes_and_none_but_the_first_says_a_word(tmp_path):
-    given = tmp_path / "in"
-    for name in "abc":
-        track(given / name, noise(2_000_000), noise(2_000_000))
+    track(tmp_path / "a", np.tile(noise(10_000), (2_000, 1)))
     code = KILLED.replace("    prepare(", "    try:\n        prepare(") + (
         "    except KeyboardInterrupt:\n        print('interrupted', file=sys.stderr)\n"
     )
     (tmp_path / "interrupted.py").write_text(code)
     out = tmp_path / "out"
     running = subprocess.Popen(
-        [sys.executable, str(tmp_path / "interrupted.py"), str(given), str(out), "0"],
+        [sys.executable, str(tmp_path / "interrupted.py"), str(tmp_path / "a"), str(out), "0"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
@@ -441,12 +467,12 @@ def test_a_stem_that_has_gone_is_one_line(make_prepared):
     assert "\n" not in str(stop.value)
 
 
-def test_a_thousand_stems_can_be_read_by_a_process_that_may_open_fewer_files(make_prepared):
+def test_a_data_set_may_have_more_stems_than_a_process_may_open(make_prepared):
     prepared = make_prepared({"a" + 40 * "_vn": 5, "b" + 40 * "_vc": 5})
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 20, hard))
     try:
         for one in prepared.split("train"):
-            prepared.sources(one, ("vn", "vc"))
+            assert prepared.sources(one, ("vn", "vc")).any()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -3,10 +3,10 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import pytest
-
 from Input.preparation import SourcePart
 from Input.urmp import INSTRUMENTS, urmp_tracks
+
+import pytest
 
 # The 44 folders of the data set (Li et al. 2018).
 URMP = """

@@ -188,7 +188,7 @@ def test_a_wheel_holds_the_floors_under_vimss_and_no_script():
     built = subprocess.run([sys.executable, "-c", OUTPUTS], cwd=ROOT, capture_output=True, text=True, check=True)
     folders = [folder for folder in FLOORS if not folder.endswith(".py")]
     files = [path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
-    expected = ["Config.py", "Utils.py", *(str(path) for path in files if "__pycache__" not in path.parts)]
+    expected = [path.as_posix() for path in files if "__pycache__" not in path.parts]
     found = [os.path.normpath(line) for line in built.stdout.splitlines()]
     assert sorted(found) == sorted(f"vimss/{path}" for path in expected)
 

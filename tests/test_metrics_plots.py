@@ -4,13 +4,13 @@ import subprocess
 import sys
 from typing import Any
 
-import numpy as np
-import pytest
-from matplotlib.image import imread
-
 import Metrics
 from Metrics import plots
 from tests.metrics_rows import rows_of
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
 
 RATE = 8000
 
@@ -83,6 +83,9 @@ def test_a_tone_is_brightest_in_its_band(hz, seconds):
     band = energies[:, energies.shape[1] // 2].argmax()
     # As near as the bands and the bins (of half a window's resolution) allow.
     assert edges[band] * edges[band + 1] == pytest.approx(hz**2, rel=2 * (edges[1] / edges[0] - 1) + 4 / hz)
+    # A steady tone is equally bright throughout, however many excerpts a column is the mean of.
+    steady = energies[band, 4:-4]
+    assert seconds < 1 or steady.max() < 1.05 * steady.min()
 
 
 @pytest.fixture
@@ -118,6 +121,14 @@ def test_spectrograms_share_one_scale_and_show_what_sounds(figures, duet):
     band = clarinet[:, columns // 4].argmax()
     assert violin[band, columns // 4] < -60
     assert leaky_violin[band, columns // 4] == pytest.approx(-40, abs=1)
+
+
+def test_a_loud_estimate_does_not_move_the_scale(figures, duet):
+    roar = 1000 * np.random.default_rng(0).standard_normal(duet["references"].shape)
+    Metrics.separation_figure(**duet | {"estimates": roar}, path="unused.png")
+    panels = [axes for axes in figures[0].axes if axes.images]
+    assert min(axes.images[0].get_array().min() for axes in panels[1::2]) > -70
+    assert {axes.images[0].get_clim() for axes in panels} == {(-70, 0)}
 
 
 def test_titles_tell_the_scores(figures, duet):

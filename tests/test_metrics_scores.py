@@ -3,11 +3,11 @@
 import json
 import math
 
+import Metrics
+
 import numpy as np
 import pandas as pd
 import pytest
-
-import Metrics
 
 RATE = 1000
 SOURCES = ("cl", "fl", "vn")

@@ -1,10 +1,10 @@
 """Scores known in closed form, invariances, and one line for every mistake."""
 
-import numpy as np
-import pytest
-
 import Metrics
 from Metrics import sdr
+
+import numpy as np
+import pytest
 
 RATE = 1000
 SECOND = np.arange(RATE) / RATE

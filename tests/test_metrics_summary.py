@@ -1,11 +1,11 @@
 """Aggregations on numbers small enough to check by hand, and the table made of them."""
 
+import Metrics
+from tests.metrics_rows import rows_of
+
 import numpy as np
 import pandas as pd
 import pytest
-
-import Metrics
-from tests.metrics_rows import rows_of
 
 # Golden: track b has one frame that counts; the violin of track c is the mixture itself.
 SCORES = {

@@ -1,9 +1,9 @@
+from Models.conditioning import FiLM
+
 import keras
 import numpy as np
 import pytest
 from models_oracle import assert_layer_contract, excerpts, randomise
-
-from Models.conditioning import FiLM
 
 
 def film(start_samples=0.0, step_samples=1, width=2, context_width=3) -> FiLM:

@@ -1,9 +1,9 @@
+from Models.layers import Decimate, Interpolate
+
 import keras
 import numpy as np
 import pytest
 from models_oracle import assert_layer_contract, excerpts
-
-from Models.layers import Decimate, Interpolate
 
 
 def computed(layer, features):

@@ -1,11 +1,11 @@
+from Models.lengths import Ladder
+from Models.wave_unet import wave_unet
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models_oracle import outputs
-
-from Models.lengths import Ladder
-from Models.wave_unet import wave_unet
 
 PUBLISHED = Ladder(levels=12, down_size=15, up_size=5)
 LADDERS = st.builds(

@@ -1,12 +1,12 @@
 import itertools
 
-import numpy as np
-import pytest
-from models_oracle import outputs, randomise
-
 from Models.lengths import Ladder
 from Models.separation import separate
 from Models.wave_unet import wave_unet
+
+import numpy as np
+import pytest
+from models_oracle import outputs, randomise
 
 LADDER = Ladder(levels=3, down_size=5, up_size=3)
 STRIDE = LADDER.stride_samples
@@ -93,6 +93,29 @@ def test_stereo():
     model, mixture = separator(channels=2, conditioning="film"), track(150, channels=2)
     result = joined(model, LADDER, cut(mixture, 40), LABELS, window_samples=WINDOW)
     np.testing.assert_allclose(result, whole(model, mixture, LABELS), atol=1e-5)
+
+
+def test_a_mono_separator_separates_each_channel_on_its_own():
+    mixture = track(150, channels=3)
+    result = joined(CONDITIONED, LADDER, cut(mixture, 40), LABELS, window_samples=WINDOW)
+    assert result.shape == (150, 3, 3)
+    for c in range(3):
+        alone = joined(CONDITIONED, LADDER, [mixture[:, c : c + 1]], LABELS, window_samples=WINDOW)
+        np.testing.assert_allclose(result[:, :, c : c + 1], alone, atol=1e-5)
+
+
+def test_a_stereo_separator_hears_mono_on_both_channels():
+    model, mono = separator(channels=2), track(150)
+    result = joined(model, LADDER, [mono], window_samples=WINDOW)
+    expected = whole(model, np.repeat(mono, 2, axis=1))
+    assert result.shape == (150, 3, 1)
+    np.testing.assert_allclose(result[..., 0], (expected[..., 0] + expected[..., 1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(result.sum(axis=1), mono, atol=1e-5)
+
+
+def test_a_stereo_separator_and_three_channels():
+    with pytest.raises(ValueError, match="expected a mixture of 1 or 2 channels. Received: 3 channels"):
+        joined(separator(channels=2), LADDER, [track(50, channels=3)])
 
 
 def test_sources_that_sum_to_the_mixture_do_so_to_the_last_sample():

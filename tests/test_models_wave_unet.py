@@ -1,12 +1,12 @@
+from Models.conditioning import FiLM
+from Models.lengths import Ladder
+from Models.wave_unet import wave_unet
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 from models_oracle import excerpts, gradient, outputs, randomise, reloaded, wave_unet_by_hand
-
-from Models.conditioning import FiLM
-from Models.lengths import Ladder
-from Models.wave_unet import wave_unet
 
 LADDER = Ladder(levels=3, down_size=5, up_size=3)
 SMALL = {"levels": 3, "filters": 2, "down_size": 5, "up_size": 3}

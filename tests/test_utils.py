@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import Utils
+
 import numpy as np
 import pytest
 from tqdm import tqdm
-
-import Utils
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -107,8 +107,11 @@ def _pitch_deviation(audio: np.ndarray, rate_hz: int, pitch_hz: float) -> tuple[
     frames = np.lib.stride_tricks.sliding_window_view(audio, width)[::hop]
     # A phase step is unambiguous up to half a turn a hop: harmonics above 2.5 kHz would wrap under a wide vibrato.
     harmonics = np.arange(1, max(2, min(5, int(2500 / pitch_hz) + 1)))
-    turns = np.outer(np.arange(width) / rate_hz, harmonics * pitch_hz)
-    spectrum = frames @ (np.hanning(width)[:, None] * np.exp(-2j * np.pi * turns))
+    angles = 2 * np.pi * np.outer(harmonics * pitch_hz, np.arange(width) / rate_hz)
+    kernels = np.hanning(width) * np.stack([np.cos(angles), -np.sin(angles)])
+    # Not `@`: its threads would compete with the other workers for the same cores.
+    real, imaginary = np.einsum("ft,pht->pfh", frames, kernels)
+    spectrum = real + 1j * imaginary
     step = spectrum[1:] * np.conj(spectrum[:-1]) * np.exp(-2j * np.pi * harmonics * pitch_hz * hop / rate_hz)
     weight = np.abs(step) * harmonics**2
     deviation_hz = (weight * np.angle(step) / harmonics).sum(1) / (weight.sum(1) + 1e-20)
@@ -118,7 +121,7 @@ def _pitch_deviation(audio: np.ndarray, rate_hz: int, pitch_hz: float) -> tuple[
 
 
 def _at_constant_pitch(audio: np.ndarray, rate_hz: int, pitch_hz: float) -> np.ndarray:
-    """The note without its own vibrato and drift, by reading it faster where it is flat and slower where it is sharp."""
+    """The note without its own vibrato and drift: read faster where it is flat, and slower where it is sharp."""
     times, ratio = _pitch_deviation(audio, rate_hz, pitch_hz)
     steady = (times > ATTACK_SECONDS) & (np.abs(np.log2(ratio.clip(0.5, 2))) < 80 / 1200)
     if not steady.any():

@@ -1,17 +1,14 @@
 """Rendering the planned pieces, in parallel and resumable."""
 
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..files import PARTIAL, whole_file
+from ..workers import in_parallel
 from .bank import BANKS, PACK
 from .instruments import INSTRUMENTS
 from .performance import perform, player, seconds_of_quarters
@@ -19,8 +16,10 @@ from .plan import Piece, plan_pieces
 from .room import place, room_responses
 from .sampler import play
 from .splits import URMP_LINEUPS
-from .urmp_folder import UNFINISHED, folder_name, midi_score, part_name, write_piece
+from .urmp_folder import folder_name, midi_score, part_name, write_piece
 
+METADATA = "metadata.json"
+ARGUMENTS = ".synthetic.json"
 BANK_CHOICES = (*BANKS, "both")
 FEWEST_PIECES = 4
 SHORTEST_SECONDS = 5.0
@@ -69,7 +68,7 @@ def render_dataset(
     """
     chosen = _lineups(lineups)
     _check(pieces, seconds, sample_rate_hz, seed, bank, workers)
-    out = Path(out)
+    out, seconds = Path(out), float(seconds)
     arguments = dict(
         recipe=RECIPE,
         pieces=pieces,
@@ -83,14 +82,14 @@ def render_dataset(
     if _is_complete(out):
         return
     plan = plan_pieces(pieces, seconds, seed, bank, chosen)
-    _start(out, arguments)
+    _begin(out, arguments)
     missing = [piece for piece in plan if not (out / piece_name(piece, pieces)).is_dir()]
-    done = pieces - len(missing)
-    for _ in _rendered(partial(render_piece, out, pieces, sample_rate_hz), missing, workers or _cores()):
-        done += 1
+    jobs = [(out, pieces, sample_rate_hz, piece) for piece in missing]
+    for done, rendered in enumerate(in_parallel(render_piece, jobs, workers), pieces - len(missing) + 1):
+        rendered.result()
         if progress:
             progress(done, pieces)
-    _write_json(out / "metadata.json", [_row(piece, pieces, sample_rate_hz) for piece in plan])
+    _write_json(out / METADATA, [_row(piece, pieces, sample_rate_hz) for piece in plan])
 
 
 def piece_name(piece: Piece, pieces: int) -> str:
@@ -156,61 +155,37 @@ def _check(pieces: int, seconds: float, sample_rate_hz: int, seed: int, bank: st
 def _check_folder(out: Path, arguments: dict[str, object]) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: expected a folder, received a file")
-    if not out.exists() or all(path.name.endswith(UNFINISHED) for path in out.iterdir()):
+    if not out.exists() or all(path.name.startswith(PARTIAL) for path in out.iterdir()):
         return
     try:
-        made_by = json.loads((out / ".synthetic.json").read_text())
+        made_with = json.loads((out / ARGUMENTS).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         raise ValueError(
-            f"{out}: expected a new or empty folder, or one begun by the same call, received a folder with other files"
+            f"{out}: expected a new or empty folder, or one that the same call began, received one with other files"
         ) from None
     for name, value in arguments.items():
-        if made_by.get(name) != value:
+        if made_with.get(name) != value:
             raise ValueError(
-                f"{out}: holds a data set made with {name} {made_by.get(name)!r}, received {value!r}; choose another "
-                f"folder, or remove this one"
+                f"{out}: holds a data set made with {name} {made_with.get(name)!r}, received {value!r}; "
+                "choose another folder, or remove this one"
             )
 
 
 def _is_complete(out: Path) -> bool:
     try:
-        rows = json.loads((out / "metadata.json").read_text())
+        rows = json.loads((out / METADATA).read_text())
     except FileNotFoundError:
         return False
     return all((out / row["piece"]).is_dir() for row in rows)
 
 
-def _start(out: Path, arguments: dict[str, object]) -> None:
+def _begin(out: Path, arguments: dict[str, object]) -> None:
     """Makes the folder ready for pieces; metadata.json, the sign of a complete set, goes until it is one again."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "metadata.json").unlink(missing_ok=True)
-    for unfinished in out.glob(f".*{UNFINISHED}"):
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished)
-    _write_json(out / ".synthetic.json", arguments)
-    shutil.copyfile(PACK / "LICENSES.md", out / "LICENSES.md")
-
-
-def _rendered(render: Callable[[Piece], None], plan: Sequence[Piece], workers: int) -> Iterator[None]:
-    """Renders every piece, yielding after each, in this process or in several."""
-    if min(workers, len(plan)) <= 1:
-        yield from map(render, plan)
-        return
-    # Spawned, not forked: the caller may hold threads (TensorFlow, a progress bar) that do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(plan)), context, initializer=_leave_interrupts_to_caller) as pool:
-        try:
-            yield from (future.result() for future in as_completed([pool.submit(render, piece) for piece in plan]))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts_to_caller() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    (out / METADATA).unlink(missing_ok=True)
+    _write_json(out / ARGUMENTS, arguments)
+    with whole_file(out / "LICENSES.md") as path:
+        shutil.copyfile(PACK / "LICENSES.md", path)
 
 
 def _number(piece: Piece, pieces: int) -> str:
@@ -238,6 +213,5 @@ def _row(piece: Piece, pieces: int, sample_rate_hz: int) -> dict[str, object]:
 
 
 def _write_json(path: Path, content: object) -> None:
-    unfinished = path.with_name(f".{path.name}{UNFINISHED}")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(unfinished, path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n")

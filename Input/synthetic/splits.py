@@ -51,24 +51,6 @@ def lineups_and_splits(
     return chosen, splits
 
 
-def _spread(free: Sequence[int], count: int, chosen: Sequence[Lineup], rng: np.random.Generator) -> list[int]:
-    """One piece from each of `count` equal stretches, of the line-up taken least so far."""
-    taken: dict[Lineup, int] = defaultdict(int)
-    picked = []
-    for stretch in np.array_split(np.array(free), min(count, len(free))):
-        i = min((int(i) for i in rng.permutation(stretch)), key=lambda i: taken[chosen[i]])
-        taken[chosen[i]] += 1
-        picked.append(i)
-    return picked
-
-
-def _widen_unseen(chosen: list[Lineup], splits: Sequence[str], lineups: Sequence[Lineup]) -> None:
-    """Bank b can play every line-up, so the pieces that test it are not held to those that bank a can play."""
-    unseen = [i for i, split in enumerate(splits) if split == UNSEEN_BANK]
-    for j, i in enumerate(unseen):
-        chosen[i] = lineups[(2 * j + 1) * len(lineups) // (2 * len(unseen))]
-
-
 def scores_of_splits(splits: Sequence[str], rng: np.random.Generator) -> dict[str, list[Score]]:
     """The scores of each split: whole groups, dealt out composer by composer in proportion to the splits' pieces."""
     by_group: dict[str, list[Score]] = defaultdict(list)
@@ -88,18 +70,37 @@ def scores_of_splits(splits: Sequence[str], rng: np.random.Generator) -> dict[st
     return dealt
 
 
+def bank_of(split: str, bank: str, lineup: Lineup, rng: np.random.Generator) -> str:
+    """The bank that plays a piece; where training hears both, one drawn from those that can play its line-up."""
+    if bank != "both":
+        return _other(bank) if split == UNSEEN_BANK else bank
+    return str(rng.choice([name for name in BANKS if can_play(name, lineup)]))
+
+
+def _spread(free: Sequence[int], count: int, chosen: Sequence[Lineup], rng: np.random.Generator) -> list[int]:
+    """One piece from each of `count` equal stretches, of the line-up taken least so far."""
+    taken: dict[Lineup, int] = defaultdict(int)
+    picked = []
+    for stretch in np.array_split(np.array(free), min(count, len(free))):
+        i = min((int(i) for i in rng.permutation(stretch)), key=lambda i: taken[chosen[i]])
+        taken[chosen[i]] += 1
+        picked.append(i)
+    return picked
+
+
+def _widen_unseen(chosen: list[Lineup], splits: Sequence[str], lineups: Sequence[Lineup]) -> None:
+    """Bank b can play every line-up, so the pieces that test it are not held to those that bank a can play."""
+    unseen = [i for i, split in enumerate(splits) if split == UNSEEN_BANK]
+    for j, i in enumerate(unseen):
+        chosen[i] = lineups[(2 * j + 1) * len(lineups) // (2 * len(unseen))]
+
+
 def _seen_banks(bank: str) -> tuple[str, ...]:
     return BANKS if bank == "both" else (bank,)
 
 
 def _other(bank: str) -> str:
     return "a" if bank == "b" else "b"
-
-
-def bank_of(split: str, bank: str, lineup: Lineup, rng: np.random.Generator) -> str:
-    if bank != "both":
-        return _other(bank) if split == UNSEEN_BANK else bank
-    return str(rng.choice([name for name in BANKS if can_play(name, lineup)]))
 
 
 def _names(lineups: Sequence[Lineup]) -> str:

@@ -1,21 +1,18 @@
 """A rendered piece on disk, in the layout of URMP."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import mido
 import numpy as np
-import soundfile
 
+from ..files import wav_writer, whole_folder
 from .instruments import INSTRUMENTS
 from .performance import PlayedNote
 from .scores import Line
 
 F0_HOP_SECONDS = 0.01
 TICKS_PER_QUARTER = 480
-UNFINISHED = ".unfinished"
 
 
 def folder_name(number: str, title: str, lineup: Sequence[str]) -> str:
@@ -37,17 +34,14 @@ def write_piece(
     sample_rate_hz: int,
 ) -> None:
     """Writes every file of a piece; the folder appears only when it is whole."""
-    unfinished = folder.with_name(f".{folder.name}{UNFINISHED}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
     mixture = np.stack(audio).sum(axis=0, dtype=np.int32).astype(np.int16)
-    _write_wav(unfinished / f"AuMix_{folder.name}.wav", mixture, sample_rate_hz)
-    for name, part, played in zip(part_names, audio, notes, strict=True):
-        _write_wav(unfinished / f"AuSep_{name}.wav", part, sample_rate_hz)
-        _write_table(unfinished / f"F0s_{name}.txt", f0_rows(played, len(part) / sample_rate_hz), "%.3f\t%.3f")
-        _write_table(unfinished / f"Notes_{name}.txt", note_rows(played), "%.4f\t%.3f\t%.4f")
-    score.save(unfinished / f"Sco_{folder.name}.mid")
-    os.replace(unfinished, folder)
+    with whole_folder(folder) as partial:
+        _write_wav(partial / f"AuMix_{folder.name}.wav", mixture, sample_rate_hz)
+        for name, part, played in zip(part_names, audio, notes, strict=True):
+            _write_wav(partial / f"AuSep_{name}.wav", part, sample_rate_hz)
+            _write_table(partial / f"F0s_{name}.txt", f0_rows(played, len(part) / sample_rate_hz), "%.3f\t%.3f")
+            _write_table(partial / f"Notes_{name}.txt", note_rows(played), "%.4f\t%.3f\t%.4f")
+        score.save(partial / f"Sco_{folder.name}.mid")
 
 
 def f0_rows(notes: Sequence[PlayedNote], seconds: float) -> np.ndarray:
@@ -99,7 +93,8 @@ def _midi_track(line: Line, instrument: str, channel: int) -> mido.MidiTrack:
 
 
 def _write_wav(path: Path, samples: np.ndarray, sample_rate_hz: int) -> None:
-    soundfile.write(path, samples, sample_rate_hz, subtype="PCM_16")
+    with wav_writer(path, sample_rate_hz, channels=1, subtype="PCM_16") as file:
+        file.write(samples)
 
 
 def _write_table(path: Path, rows: np.ndarray, form: str) -> None:
