@@ -2,13 +2,15 @@
 PYTHON ?= python3
 DEMO := demo
 RUN := runs/demo
-PIECES := 170
-SECONDS := 30
-RATE := 8192
+SPLITS := test,test_unseen_bank
+PIECES := 176
+RATE := 11025
+# a piece of the split `test`, and who plays in it
+HELD_OUT := 105_BeethovenOpus59no3Movement1_vn_fl_cl
+LABELS := vn,fl,cl
 
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo test lint clean
 
@@ -27,12 +29,16 @@ help:  ## list these commands
 	@touch $@
 
 demo: .venv/run  ## render, prepare, train, test, score and separate: 12 minutes on 2 cores after installation
-	$(BIN)/python Prepare.py synthetic $(DEMO)/urmp --pieces $(PIECES) --seconds $(SECONDS) --sample-rate $(RATE)
-	$(BIN)/python Prepare.py urmp $(DEMO)/urmp $(DEMO)/prepared
+	$(BIN)/python Prepare.py synthetic $(DEMO)/urmp --pieces $(PIECES) --sample-rate $(RATE)
+	$(BIN)/python Prepare.py urmp $(DEMO)/urmp $(DEMO)/prepared --sample-rate $(RATE)
 	$(BIN)/python Training.py with demo name=$(notdir $(RUN)) fresh=true data.prepared=$(DEMO)/prepared
-	$(BIN)/python Test.py with run=$(RUN)
-	$(BIN)/python Evaluate.py with run=$(RUN)
-	$(BIN)/python Separate.py $(DEMO)/urmp/*/AuMix_*.wav --run $(RUN) --out $(DEMO)/stems
+	$(BIN)/python Test.py with run=$(RUN) split=$(SPLITS)
+	$(BIN)/python Evaluate.py with run=$(RUN) split=$(SPLITS)
+	$(BIN)/python Separate.py $(DEMO)/urmp/$(HELD_OUT)/AuMix_$(HELD_OUT).wav --run $(RUN) --labels $(LABELS) --out $(DEMO)/stems
+	@echo
+	@echo "stems     $(DEMO)/stems/AuMix_$(HELD_OUT)/  beside the mixture and its true parts in $(DEMO)/urmp/$(HELD_OUT)/"
+	@echo "tables    $(RUN)/scores/*/summary.md"
+	@echo "pictures  $(RUN)/curve.png  $(RUN)/scores/*/boxplot.png  $(RUN)/scores/*/spectrograms.png"
 
 lint: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -17,9 +17,8 @@ import Utils
 from Input.audio import AudioInfo, audio_blocks, audio_info, resampled
 from Input.files import wav_writer, whole_folder
 from Models.lengths import Ladder
-from Models.separation import separate
+from Models.separation import load_separator, separate
 
-import keras
 import numpy as np
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64")
@@ -54,7 +53,7 @@ class Run:
     def __init__(self, run_dir: Path):
         self.config = Config.from_dict(Config.Training, Utils.run_config(run_dir))
         self.sources = self.config.data.sources
-        self.separator = keras.saving.load_model(Utils.run_checkpoint(run_dir), compile=False)
+        self.separator = load_separator(Utils.run_checkpoint(run_dir))
         model = self.config.model
         self.ladder = Ladder(model.levels, model.down_size, model.up_size)
 

@@ -16,7 +16,7 @@ from Input.prepared import Prepared, labels_of
 from Input.stems import write_stems
 from Models.lengths import Ladder
 from Models.losses import LOSSES
-from Models.separation import separate
+from Models.separation import load_separator, separate
 
 import keras
 import numpy as np
@@ -46,7 +46,7 @@ def test(config: Config.Test) -> Iterator[tuple[str, float]]:
         FileNotFoundError, ValueError: if the run, its checkpoint, the data set or a split is missing.
     """
     run = Config.from_dict(Config.Training, Utils.run_config(config.run))
-    separator = keras.saving.load_model(Utils.run_checkpoint(config.run), compile=False)
+    separator = load_separator(Utils.run_checkpoint(config.run))
     ladder = Ladder(run.model.levels, run.model.down_size, run.model.up_size)
     excerpt_samples = ladder.output_samples(run.data.output_samples)
     names, prepared = run.data.sources, Prepared(config.prepared or run.data.prepared)

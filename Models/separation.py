@@ -1,13 +1,22 @@
 """A track of any length through a separator, in constant memory."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
 
+from . import conditioning, layers  # noqa: F401 - what a checkpoint holds must be known before it is loaded
 from .lengths import Ladder
 
 WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is context that was heard before
+
+
+def load_separator(checkpoint: Path | str) -> keras.Model:
+    """The separator of a checkpoint, ready to separate (compiled by XLA), on whatever backend runs."""
+    separator = keras.saving.load_model(checkpoint, compile=False)
+    separator.compile(jit_compile=True)
+    return separator
 
 
 def separate(
@@ -42,7 +51,7 @@ def separate(
     """
     if labels is None and len(separator.inputs) > 1:
         raise ValueError("this separator is conditioned: expected labels of the sources that play. Received: none")
-    hop = _hop(ladder, min(window_samples, samples or window_samples))
+    hop = _hop(ladder, window_samples, samples or window_samples)
     window = ladder.input_samples(ladder.output_samples(hop))
     heard, pending = None, 0  # `pending` samples of the track are heard and not yet separated
     for block in mixture:
@@ -60,9 +69,18 @@ def separate(
         heard, pending = heard[hop:], pending - hop
 
 
-def _hop(ladder: Ladder, wanted_samples: int) -> int:
-    """The multiple of the decimation not below what is wanted."""
-    return -(-wanted_samples // ladder.stride_samples) * ladder.stride_samples
+def _hop(ladder: Ladder, window_samples: int, samples: int) -> int:
+    """How far windows advance: evenly over the track, so that the last is not half empty.
+
+    Always a multiple of the decimation, and in coarse steps, because each new length has to be compiled.
+    """
+    step = _rounded_up(window_samples // 16, ladder.stride_samples)
+    windows = -(-samples // _rounded_up(window_samples, step))
+    return _rounded_up(-(-samples // windows), step)
+
+
+def _rounded_up(samples: int, multiple: int) -> int:
+    return max(1, -(-samples // multiple)) * multiple
 
 
 def _forward(separator: keras.Model, window: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
