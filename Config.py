@@ -133,7 +133,7 @@ class Data(Group):
     output_samples: int = Field(16_384, ge=1)
     """Wanted supervised samples of an excerpt; the model rounds up to its next valid length."""
     gain: Range = (0.7, 1.0)
-    """Each source is scaled by a linear factor drawn evenly from this range, and the mixture rebuilt."""
+    """Each part is scaled by a linear factor drawn evenly from this range, and the mixture rebuilt."""
     remix: float = Field(0.0, ge=0, le=1)
     """Probability that the parts of an example come from different tracks."""
 
@@ -156,13 +156,21 @@ class Optimisation(Group):
     loss: Literal["mse", "l1", "sum_squared", "log_energy"] = "mse"
     """What is minimised, always reduced in float32."""
     validate_every: int = Field(2_000, ge=1)
-    """Steps between two validations, each followed by a checkpoint."""
+    """Steps between two validations, each followed by a checkpoint; divides `steps`."""
     patience: int = Field(20, ge=0)
     """Validations without a better loss before training stops; 0 never stops early."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """`mixed_bfloat16` computes in bfloat16 and keeps weights and loss in float32: for accelerators."""
     xla: bool = True
     """Compile the training step with XLA: faster after a minute of compiling."""
+
+    @model_validator(mode="after")
+    def _ends_with_a_validation(self) -> "Optimisation":
+        if self.steps % self.validate_every:
+            raise ValueError(
+                f"must have steps that are a multiple of validate_every; received {self.steps} and {self.validate_every}"
+            )
+        return self
 
 
 class Training(Group):
@@ -335,6 +343,8 @@ def _one_line(schema: type[Group], mistake: Any) -> str:
     if mistake["type"] == "missing":
         return f"'{path}' is missing; received {received!r}"
     expected = re.sub(r"^(\w+ should|Value error, must)", "must", mistake["msg"]).partition(", unable to")[0]
+    if isinstance(received, dict):  # keys that do not go together: the message names their values
+        return f"'{path}' {expected}"
     choices = {word: word for word in re.findall(r"'(.*?)'", expected)} if mistake["type"] == "literal_error" else {}
     return f"'{path}' {expected}; received {received!r}{_did_you_mean(received, choices)}"
 

@@ -73,9 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
     render = commands.add_parser("synthetic", help="render the embedded data set, in URMP's layout")
     render.add_argument("out", type=Path, metavar="OUT")
-    render.add_argument("--pieces", type=int, default=44)
+    render.add_argument("--pieces", type=_positive, default=44)
     render.add_argument("--seconds", type=float, default=30.0, help="length of a piece (default 30)")
-    render.add_argument("--sample-rate", type=int, default=22_050, metavar="HZ")
+    render.add_argument("--sample-rate", type=_positive, default=22_050, metavar="HZ")
     render.add_argument("--seed", type=int, default=0)
     render.add_argument("--bank", choices=("a", "b", "both"), default="b", help="recorded notes to train on")
     render.add_argument("--lineups", type=_list, metavar="vn_vc,fl_cl", help="instead of URMP's 44")
@@ -84,17 +84,25 @@ def _parser() -> argparse.ArgumentParser:
     layout = commands.add_parser("urmp", help="prepare a folder in URMP's layout")
     layout.add_argument("folder", type=Path, metavar="IN")
     layout.add_argument("out", type=Path, metavar="OUT")
-    layout.add_argument("--sample-rate", type=int, default=22_050, metavar="HZ", help="of the training (default 22050)")
+    layout.add_argument(
+        "--sample-rate", type=_positive, default=22_050, metavar="HZ", help="of the training (default 22050)"
+    )
     layout.add_argument("--channels", type=int, choices=(1, 2), default=1)
     layout.set_defaults(command=urmp)
 
     for command in (render, layout):
-        command.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+        command.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one a core)")
 
     verify = commands.add_parser("check", help="compare every file with its checksum")
     verify.add_argument("prepared", type=Path, metavar="PREPARED")
     verify.set_defaults(command=check_prepared)
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1. Received: {text}")
+    return int(text)
 
 
 def _list(text: str) -> list[str]:

@@ -8,6 +8,7 @@ The mixture is not stored: it is the sum of the parts. People can listen to ever
 
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pydantic
@@ -47,7 +48,7 @@ class Track(pydantic.BaseModel, frozen=True, extra="forbid"):
 class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What the folder of a prepared data set holds."""
 
-    format: int = 1
+    format: Literal[1] = 1
     sample_rate_hz: int
     channels: int
     tracks: tuple[Track, ...]
@@ -84,12 +85,15 @@ class Prepared:
         """The tracks of a split, in order.
 
         Raises:
-            ValueError: if there are none; the splits that exist are named.
+            ValueError: if there are none (the splits that exist are named), or a stem is missing or cut short.
         """
         tracks = tuple(track for track in self.manifest.tracks if track.split == name)
         if not tracks:
             known = ", ".join(sorted({track.split for track in self.manifest.tracks}))
             raise ValueError(f"{self.root} has no track in the split '{name}'; it has: {known}")
+        for track in tracks:
+            for part in track.parts:
+                self._require_whole(track, part)
         return tracks
 
     def read(self, part: Part, start: int, samples: int) -> np.ndarray:
@@ -119,6 +123,15 @@ class Prepared:
         for part in track.parts:
             summed[:, source_of(track, part, names)] += self.read(part, start, samples)
         return summed
+
+    def _require_whole(self, track: Track, part: Part) -> None:
+        """Raises ValueError unless the part's file has the size that its track's length demands."""
+        path, expected_bytes = self.root / part.file, HEADER_BYTES + 2 * self.channels * track.samples
+        if not path.is_file() or path.stat().st_size != expected_bytes:
+            raise ValueError(
+                f"{path} is missing or has not its {expected_bytes} bytes; "
+                f"`Prepare.py check {self.root}` lists all faults"
+            )
 
     def damaged(self, part: Part) -> bool:
         """Whether the part's file is missing or its bytes differ from what was prepared."""

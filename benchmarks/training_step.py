@@ -12,11 +12,11 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-
 import Config
 from Models.lengths import Ladder
 from Training import new_separator
+
+import numpy as np
 
 BATCH_SIZE = 4
 STEPS = 3
