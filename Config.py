@@ -168,7 +168,7 @@ class Optimisation(Group):
     def _ends_with_a_validation(self) -> "Optimisation":
         if self.steps % self.validate_every:
             raise ValueError(
-                f"must have steps that are a multiple of validate_every; received {self.steps} and {self.validate_every}"
+                f"must have steps that are a multiple of validate_every, not {self.steps} and {self.validate_every}"
             )
         return self
 
@@ -225,14 +225,14 @@ PRESETS: Mapping[str, Tree] = {
             "conditioning": "film",
             "places": ("every", "output"),
         },
-        "data": {"sample_rate_hz": 11_025},
+        "data": {"sample_rate_hz": 11_025, "output_samples": 8_192},
         "training": {
-            "steps": 800,
-            "batch_size": 4,
+            "steps": 720,
+            "batch_size": 8,
             "learning_rate": 1e-3,
             "decay": "cosine",
             "loss": "mse",
-            "validate_every": 200,
+            "validate_every": 180,
         },
     },
     # Slizovskaia, Kim, Haro, Gomez (ICASSP 2019, arXiv 1811.01850) and the code published with it: no augmentation,

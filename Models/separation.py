@@ -6,10 +6,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from . import conditioning, layers  # noqa: F401 - what a checkpoint holds must be known before it is loaded
 from .lengths import Ladder
 
-WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is context that was heard before
+WINDOW_SAMPLES = 1 << 19  # long windows: little of the work is context that was heard before
 
 
 def load_separator(checkpoint: Path | str) -> keras.Model:
