@@ -61,7 +61,10 @@ def train(
     Raises:
         FileNotFoundError, ValueError: if the prepared data set does not fit the configuration.
     """
-    from Input.pipeline import track_batches, training_batches  # here, because it needs TensorFlow
+    try:  # here and not above, because it is the one room that needs TensorFlow
+        from Input.pipeline import track_batches, training_batches
+    except ModuleNotFoundError:
+        raise ValueError("training reads through tf.data: install tensorflow, also where JAX computes") from None
 
     data, training = config.data, config.training
     prepared = prepared_for(data)
