@@ -44,8 +44,8 @@ def peak_mib(run: str, labels: str, minutes: int, rate_hz: int, folder: Path) ->
         while left > 0:
             file.write(0.1 * random.standard_normal(min(left, BLOCK_SAMPLES)))
             left -= BLOCK_SAMPLES
-    command = [sys.executable, "Separate.py", path, "--run", run, "--labels", labels, "--out", folder / "out"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    arguments = [str(path), "--run", run, "--labels", labels, "--out", str(folder / "out")]
+    process = subprocess.Popen([sys.executable, "Separate.py", *arguments], stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
