@@ -270,6 +270,7 @@ def test_ctrl_c_ends_all_processes_and_none_but_the_first_says_a_word(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
     )
     while not (out / JOURNAL).is_file():
         assert running.poll() is None

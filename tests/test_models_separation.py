@@ -175,7 +175,8 @@ def test_a_short_track_of_known_length_takes_a_short_window():
             return PLAIN.predict_on_batch(inputs)
 
     joined(Listening(), LADDER, [track(20)], samples=20, window_samples=100 * STRIDE)
-    assert lengths == [LADDER.input_samples(LADDER.output_samples(20))]
+    longest = LADDER.input_samples(LADDER.output_samples(100 * STRIDE))
+    assert len(lengths) == 1 and lengths[0] < longest / 4
 
 
 def test_doubles_are_taken_too():

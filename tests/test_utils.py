@@ -71,10 +71,20 @@ def test_it_decorates_a_function_too():
         main(3)
 
 
+def heed_interrupts() -> None:
+    """A job that a shell started in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_is_one_line_and_130():
     script = "import time, Utils\nwith Utils.errors_in_one_line('X.py'):\n  print('on', flush=True)\n  time.sleep(60)"
     process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     assert process.stdout and process.stdout.readline() == "on\n"
     process.send_signal(signal.SIGINT)
