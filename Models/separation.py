@@ -8,7 +8,7 @@ import numpy as np
 
 from .lengths import Ladder
 
-WINDOW_SAMPLES = 1 << 19  # long windows: little of the work is context that was heard before
+WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is context; longer ones gain little and need more memory
 
 
 def load_separator(checkpoint: Path | str) -> keras.Model:
