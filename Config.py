@@ -8,6 +8,7 @@ import difflib
 import functools
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -50,18 +51,43 @@ def _folder_name(name: str) -> str:
     return name
 
 
+def _odd(taps: int) -> int:
+    if taps % 2 == 0:
+        raise ValueError("must be odd")
+    return taps
+
+
 def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
     if bounds[0] > bounds[1]:
         raise ValueError("must give the lower bound first")
     return bounds
 
 
+def _weighted_losses(expression: str) -> str:
+    for term in expression.split("+"):
+        weight, times, name = term.rpartition("*")
+        if name not in LOSSES:
+            near = _did_you_mean(name, {loss: loss for loss in LOSSES})
+            raise ValueError(f"must be among {', '.join(LOSSES)}, or a weighted sum like l1+0.5*si_sdr{near}")
+        if times and not (re.fullmatch(r"(\d+\.?\d*|\.\d+)(e-?\d+)?", weight) and 0 < float(weight) < math.inf):
+            raise ValueError(f"must weigh losses by positive numbers, like l1+0.5*si_sdr, and not by '{weight}'")
+    return expression
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
 """Distinct names, given as a list or as `vn,vc`."""
 
-Place = Literal["bottleneck", "every", "output"]
+Odd = Annotated[int, Field(ge=1), AfterValidator(_odd)]
+"""The taps of a filter that has a middle."""
+
+Method = Literal["none", "concat", "additive", "multiplicative", "film", "attention", "additive_attention", "outer"]
+Place = Literal["input", "encoder", "bottleneck", "decoder", "every", "output"]
 Places = Annotated[tuple[Place, ...], BeforeValidator(_split_commas), AfterValidator(_distinct), Field(min_length=1)]
 """Distinct places of a conditioned model, given as a list or as `every,output`."""
+
+LOSSES = ("mse", "l1", "sum_squared", "log_energy", "si_sdr", "magnitudes", "multi_resolution_stft")
+Loss = Annotated[str, AfterValidator(_weighted_losses)]
+"""A loss by its name, or a weighted sum of losses as `l1+0.5*si_sdr`."""
 
 NotNegative = Annotated[float, Field(ge=0)]
 Range = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_rising)]
@@ -89,34 +115,127 @@ class Group(BaseModel):
 
 
 def _word(value: Any, field: Any) -> Any:
-    kinds = getattr(field.annotation, "__args__", (field.annotation,)) if field else ()
+    kinds = _kinds(field) if field else ()
     if type(None) in kinds and value in ("null", "none"):
         return None
     return str(value) if isinstance(value, bool) and kinds and kinds[0] in (int, float) else value
 
 
+def _kinds(field: Any) -> tuple[Any, ...]:
+    """The types that a field may have."""
+    return getattr(field.annotation, "__args__", (field.annotation,))
+
+
 # ---------------------------------------------------------------- schemas
 
 
-class Model(Group):
-    """The separator; the keys are the arguments of its builder in Models."""
+class Separator(Group):
+    """What every network has; the keys of a network are the arguments of its builder in Models."""
+
+    output: Literal["direct", "difference", "consistent"] = "difference"
+    """`difference`: the last source is the mixture minus the others. `consistent`: what all leave is shared evenly."""
+    conditioning: Method = "none"
+    """How the labels of the instruments present steer the features (`Models/conditioning.py`)."""
+    places: Places = ("bottleneck",)
+    """Where: `input`, `encoder`, `bottleneck`, `decoder`, `every` of these three, `output` (each source times its
+    label), or several: `every,output`."""
+
+
+class WaveUNet(Separator):
+    """Stoller, Ewert, Dixon 2018, in all its forms."""
 
     network: Literal["wave_unet"] = "wave_unet"
-    """Which builder of Models makes the separator."""
+    """Which builder of Models makes the separator; another one has keys of its own."""
     levels: int = Field(12, ge=1, le=16)
     """Down- and up-sampling blocks; each halves the rate, so 12 levels see about six seconds at 22,050 Hz."""
     filters: int = Field(24, ge=1)
-    """Features added per level: 24, 48, 72, ... on the way down."""
-    down_size: int = Field(15, ge=1)
+    """Features of the first level."""
+    growth: Literal["add", "double"] = "add"
+    """Features of the n-th level: n times those of the first, or twice those of the level above."""
+    down_size: Odd = 15
     """Filter length of the down-sampling blocks, in samples at their level; odd."""
-    up_size: int = Field(5, ge=1)
+    up_size: Odd = 5
     """Filter length of the up-sampling blocks, in samples at their level; odd."""
-    output: Literal["direct", "difference", "consistent"] = "difference"
+    stride: int = Field(2, ge=2, le=16)
+    """How many times slower the features of the next level are."""
+    resampling: Literal["linear", "learned", "lowpass", "strided"] = "linear"
+    """How features change their rate: straight lines, learned weights between neighbours, a fixed sinc, or filters."""
+    resampling_size: Odd = 15
+    """Filter length of the resamplings `lowpass` and `strided`; odd, at least 2 * stride - 1."""
+    depth: int = Field(1, ge=1)
+    """Convolutions in a block."""
+    residual: bool = False
+    """Add what a block was given to what it computed."""
+    normalisation: Literal["none", "group"] = "none"
+    """`group` levels groups of features at each moment after each convolution."""
+    slope: float = Field(0.2, ge=0, le=1)
+    """Of LeakyReLU below zero."""
+    padding: Literal["valid", "same"] = "valid"
+    """`valid`: hear context around what is separated. `same`: take what is beyond an excerpt's edges for silence."""
+    activation: Literal["tanh", "linear"] = "tanh"
+    """Of what the network emits; `linear` is clipped to full scale outside training."""
+    separate: bool = False
+    """A ladder of its own for each source instead of one for all."""
+
+
+class UNetSpectrogram(Separator):
+    """Jansson et al. 2017: masks on the mixture's magnitudes, found by a U-Net of two-dimensional convolutions."""
+
+    network: Literal["unet_spectrogram"]
+    """Which builder of Models makes the separator; another one has keys of its own."""
+    output: Literal["direct", "difference", "consistent"] = "direct"
     """`difference`: the last source is the mixture minus the others. `consistent`: what all leave is shared evenly."""
-    conditioning: Literal["none", "film"] = "none"
-    """How the labels of the instruments present steer the features."""
-    places: Places = ("bottleneck",)
-    """Where: `bottleneck`, `every` convolution, `output` (each source times its label), or several: `every,output`."""
+    levels: int = Field(6, ge=2, le=10)
+    """Down- and up-sampling blocks; each halves frames and bins."""
+    filters: int = Field(16, ge=1)
+    """Features of the first level; each next one has twice as many."""
+    size: Odd = 5
+    """Width of the filters in frames and bins; odd."""
+    frame_samples: int = Field(1024, ge=2)
+    """Window of the short-time Fourier transform; a power of 2."""
+    hop_samples: int = Field(768, ge=1)
+    """Samples between two frames."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Share of features silenced in training in the three deepest blocks of the way up."""
+    separate: bool = True
+    """A U-Net of its own for each source instead of one for all."""
+
+
+class BandSplit(Separator):
+    """Luo and Yu 2023: recurrent layers along time and across the bands of the spectrum find complex masks for it."""
+
+    network: Literal["band_split"]
+    """Which builder of Models makes the separator; another one has keys of its own."""
+    output: Literal["direct", "difference", "consistent"] = "consistent"
+    """`difference`: the last source is the mixture minus the others. `consistent`: what all leave is shared evenly."""
+    features: int = Field(32, ge=1)
+    """Features of each band and frame."""
+    depth: int = Field(2, ge=1)
+    """Pairs of recurrent layers."""
+    zones: int = Field(4, ge=1, le=10)
+    """Ranges of the spectrum; bands are twice as wide in each as in the one below."""
+    bands: int = Field(6, ge=1)
+    """Bands of a zone."""
+    frame_samples: int = Field(1024, ge=2)
+    """Window of the short-time Fourier transform; even."""
+    hop_samples: int = Field(256, ge=1)
+    """Samples between two frames; at most three quarters of a frame."""
+
+
+def _with_network(tree: Any) -> Any:
+    return {"network": "wave_unet", **tree} if isinstance(tree, dict) else tree
+
+
+NETWORKS: dict[str, type[Separator]] = {
+    "wave_unet": WaveUNet,
+    "unet_spectrogram": UNetSpectrogram,
+    "band_split": BandSplit,
+}
+"""The keys of each network."""
+Model = Annotated[
+    Annotated[WaveUNet | UNetSpectrogram | BandSplit, Field(discriminator="network")], BeforeValidator(_with_network)
+]
+"""The separator: the network, and the keys of that network."""
 
 
 class Data(Group):
@@ -153,8 +272,8 @@ class Optimisation(Group):
     """Factor of the exponential decay."""
     decay_steps: int = Field(2_000, ge=1)
     """Steps in which the exponential decay reaches its factor once."""
-    loss: Literal["mse", "l1", "sum_squared", "log_energy"] = "mse"
-    """What is minimised, always reduced in float32."""
+    loss: Loss = "mse"
+    """What is minimised (`Models/losses.py`), or a weighted sum as `l1+0.5*si_sdr`; always reduced in float32."""
     validate_every: int = Field(2_000, ge=1)
     """Steps between two validations, each followed by a checkpoint; divides `steps`."""
     patience: int = Field(20, ge=0)
@@ -182,7 +301,8 @@ class Training(Group):
     """Replace an earlier run of this name instead of refusing to start."""
     seed: int = Field(1337, ge=0, lt=2**32)
     """Fixes the first weights and every random draw of the data."""
-    model: Model = Model()
+    model: Model = WaveUNet()
+    """The separator: `network`, and the keys of that network."""
     data: Data = Data()
     training: Optimisation = Optimisation()
 
@@ -215,49 +335,134 @@ class Evaluate(Group):
 
 # ---------------------------------------------------------------- presets: differences from the defaults above
 
-PRESETS: Mapping[str, Tree] = {
-    # Minutes on two CPU cores with the embedded data set: shows the whole way, and proves nothing about a paper.
-    "demo": {
-        "model": {
-            "levels": 7,
-            "filters": 16,
-            "output": "consistent",
-            "conditioning": "film",
-            "places": ("every", "output"),
-        },
-        "data": {"sample_rate_hz": 11_025, "output_samples": 8_192},
-        "training": {
-            "steps": 600,
-            "batch_size": 8,
-            "learning_rate": 1e-3,
-            "decay": "cosine",
-            "loss": "mse",
-            "validate_every": 150,
-        },
-    },
-    # Slizovskaia, Kim, Haro, Gomez (ICASSP 2019, arXiv 1811.01850) and the code published with it: no augmentation,
-    # no validation, 8 TPU cores. Labels at the bottleneck.
-    "urmp": {
-        "model": {"conditioning": "film", "places": ("bottleneck",)},
-        "data": {"gain": (1.0, 1.0)},
-        "training": {
-            "steps": 200_000,
-            "batch_size": 64,
-            "learning_rate": 1e-5,
-            "decay": "exponential",
-            "decay_rate": 0.96,
-            "decay_steps": 2_000,
-            "loss": "sum_squared",
-            "precision": "mixed_bfloat16",
-            "patience": 0,
-        },
-    },
-    # Stoller, Ewert, Dixon (ISMIR 2018, arXiv 1806.03185), first round: epochs of 2000 steps, early stop after 20.
-    "waveunet": {
-        "data": {"sources": ("accompaniment", "vocals"), "gain": (0.7, 1.0)},
-        "training": {"batch_size": 16, "learning_rate": 1e-4, "loss": "mse", "validate_every": 2_000, "patience": 20},
+_VOICE = ("accompaniment", "vocals")
+_BAND = ("bass", "drums", "other", "vocals")
+_URMP: dict[str, dict[str, Any]] = {
+    "model": {"conditioning": "outer", "places": ("bottleneck",)},
+    "data": {"gain": (1.0, 1.0)},
+    "training": {
+        "steps": 200_000,
+        "batch_size": 64,
+        "learning_rate": 1e-5,
+        "decay": "exponential",
+        "decay_rate": 0.96,
+        "decay_steps": 2_000,
+        "loss": "sum_squared",
+        "precision": "mixed_bfloat16",
+        "patience": 0,
     },
 }
+
+_UNET_SPECTROGRAM: dict[str, Any] = {
+    "model": {"network": "unet_spectrogram"},
+    "data": {"sources": _VOICE, "sample_rate_hz": 8_192, "output_samples": 98_304},
+    "training": {"batch_size": 4},
+}
+
+_DEMO: dict[str, dict[str, Any]] = {
+    "model": {
+        "levels": 7,
+        "filters": 16,
+        "output": "consistent",
+        "conditioning": "film",
+        "places": ("every", "output"),
+    },
+    "data": {"sample_rate_hz": 11_025, "output_samples": 8_192},
+    "training": {
+        "steps": 600,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "decay": "cosine",
+        "loss": "mse",
+        "validate_every": 150,
+    },
+}
+
+PRESETS: Mapping[str, Tree] = {
+    # Minutes on two CPU cores with the embedded data set: shows the whole way, and proves nothing about a paper.
+    "demo": _DEMO,
+    # Slizovskaia, Kim, Haro, Gomez (ICASSP 2019, arXiv 1811.01850) and the code published with it: no augmentation,
+    # no validation, 8 TPU cores. Labels as an outer product at the bottleneck, there called multiplicative.
+    "urmp": _URMP,
+    # The same network and arithmetic on fewer and longer excerpts: as much mixture in a batch, of which 4.5 times as
+    # much is supervised, because a smaller share of it is context.
+    "urmp_wide": _URMP
+    | {
+        "data": _URMP["data"] | {"output_samples": 147_461},
+        "training": _URMP["training"] | {"batch_size": 33},
+    },
+    # Stoller, Ewert, Dixon (ISMIR 2018, arXiv 1806.03185), table 1, under the names of the code published with it.
+    # First round of training: epochs of 2000 steps, early stop after 20; those are the defaults above.
+    "baseline": {"model": {"padding": "same", "output": "direct"}, "data": {"sources": _VOICE}},  # M1
+    "baseline_diff": {"model": {"padding": "same"}, "data": {"sources": _VOICE}},  # M2
+    "baseline_context": {"data": {"sources": _VOICE}},  # M3
+    "waveunet": {"data": {"sources": _VOICE}},  # M3 as well: the paper's network and nothing else
+    "baseline_stereo": {"data": {"sources": _VOICE, "channels": 2}},  # M4
+    "full": {"model": {"resampling": "learned"}, "data": {"sources": _VOICE, "channels": 2}},  # M5
+    "full_44KHz": {  # M5-HighSR
+        "model": {"resampling": "learned"},
+        "data": {"sources": _VOICE, "channels": 2, "sample_rate_hz": 44_100},
+    },
+    "full_multi_instrument": {"data": {"sources": _BAND, "channels": 2}},  # M6
+    "baseline_comparison": {  # M7, as wide as the U-Net on spectrograms that it is compared with
+        "model": {"filters": 34},
+        "data": {"sources": _VOICE, "sample_rate_hz": 8_192, "output_samples": 98_560},
+        "training": {"batch_size": 4},
+    },
+    # Jansson et al. (ISMIR 2017) as that paper compared it, U7a and U7: the error of the audio, or of the magnitudes.
+    # 128 frames, 12 s; the published excerpt of 98560 samples has the 128 before and after as well.
+    "unet_spectrogram": _UNET_SPECTROGRAM,
+    "unet_spectrogram_l1": _UNET_SPECTROGRAM | {"training": _UNET_SPECTROGRAM["training"] | {"loss": "magnitudes"}},
+    # The demo's task for the band-split network: shorter batches, of longer excerpts, at twice the step size.
+    "band_split": _DEMO
+    | {
+        "model": {
+            "network": "band_split",
+            **{key: _DEMO["model"][key] for key in ("output", "conditioning", "places")},
+        },
+        "data": _DEMO["data"] | {"output_samples": 16_384},
+        "training": _DEMO["training"] | {"steps": 1200, "validate_every": 300, "batch_size": 4, "learning_rate": 2e-3},
+    },
+    # Stoller's Wave-U-Net-Pytorch (2019), with its defaults: its 6 levels count the bottleneck.
+    "improved": {
+        "model": {
+            "levels": 5,
+            "filters": 32,
+            "growth": "double",
+            "down_size": 5,
+            "up_size": 5,
+            "stride": 4,
+            "resampling": "lowpass",
+            "residual": True,
+            "normalisation": "group",
+            "activation": "linear",
+            "output": "direct",
+            "separate": True,
+        },
+        "data": {"sources": _BAND, "channels": 2, "sample_rate_hz": 44_100, "output_samples": 88_200},
+        "training": {"batch_size": 4, "learning_rate": 1e-3, "decay": "cosine", "loss": "l1"},
+    },
+}
+
+ORIGINS: Mapping[str, str] = {
+    "demo": "of this repository",
+    "urmp": "Slizovskaia et al. 2019",
+    "urmp_wide": "of this repository",
+    "baseline": "Stoller et al. 2018, M1",
+    "baseline_diff": "Stoller et al. 2018, M2",
+    "baseline_context": "Stoller et al. 2018, M3",
+    "waveunet": "Stoller et al. 2018, M3",
+    "baseline_stereo": "Stoller et al. 2018, M4",
+    "full": "Stoller et al. 2018, M5",
+    "full_44KHz": "Stoller et al. 2018, M5-HighSR",
+    "full_multi_instrument": "Stoller et al. 2018, M6",
+    "baseline_comparison": "Stoller et al. 2018, M7",
+    "unet_spectrogram": "Jansson et al. 2017, U7",
+    "unet_spectrogram_l1": "Jansson et al. 2017, U7a",
+    "improved": "after Wave-U-Net-Pytorch, 2019",
+    "band_split": "after Luo and Yu 2023",
+}
+"""Where each preset comes from."""
 
 # ---------------------------------------------------------------- checks
 
@@ -319,6 +524,9 @@ def _stored(path: Path) -> Tree:
 
 
 def _merged(base: Tree, update: Tree) -> Tree:
+    """`base` changed by `update`, group by group; another network keeps the keys that all networks have."""
+    if update.get("network", now := base.get("network", "wave_unet")) != now:
+        base = {key: value for key, value in base.items() if key in Separator.model_fields}
     both = {k: _merged(base[k], v) for k, v in update.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
     return {**base, **update, **both}
 
@@ -333,12 +541,16 @@ def _validated(schema: type[Schema], tree: Tree) -> Schema:
 
 
 def _one_line(schema: type[Group], mistake: Any) -> str:
-    path, received = ".".join(map(str, mistake["loc"])), mistake["input"]
+    networks = [step for step in mistake["loc"] if step in NETWORKS]  # pydantic's note of which one was meant
+    path, received = ".".join(str(step) for step in mistake["loc"] if step not in networks), mistake["input"]
     if mistake["type"] == "extra_forbidden":
-        return _unknown_key(schema, path, received)
+        return _unknown_key(list(_paths(schema, *networks)), path, received)
     if mistake["type"] == "tuple_type" and isinstance(received, dict):
         return f"'{path}' must be set as a whole, like {path}=a,b; received {path}.{next(iter(received))}=..."
-    if mistake["type"] == "model_type":
+    if mistake["type"] == "union_tag_invalid":
+        path, received, choices = f"{path}.network", received["network"], {name: name for name in NETWORKS}
+        return f"'{path}' must be one of {', '.join(choices)}; received {received!r}{_did_you_mean(received, choices)}"
+    if mistake["type"] in ("model_type", "model_attributes_type"):
         return f"'{path}' is a group of keys, like {path}.key=value; received {path}={received!r}"
     if mistake["type"] == "missing":
         return f"'{path}' is missing; received {received!r}"
@@ -349,21 +561,21 @@ def _one_line(schema: type[Group], mistake: Any) -> str:
     return f"'{path}' {expected}; received {received!r}{_did_you_mean(received, choices)}"
 
 
-def _unknown_key(schema: type[Group], path: str, received: Any) -> str:
+def _unknown_key(keys: list[str], path: str, received: Any) -> str:
     while isinstance(received, dict) and received:  # `modle.levels=5` is unknown from `modle` on; name it whole
         key = next(iter(received))
         path, received = f"{path}.{key}", received[key]
-    keys = list(_paths(schema))
     near = _did_you_mean(path, {key.rpartition(".")[2]: key for key in keys} | {key: key for key in keys})
     group = path.partition(".")[0]
-    known = [key for key in keys if key.startswith(group + ".")] or list(schema.model_fields)
+    known = [key for key in keys if key.startswith(group + ".")] or list(dict.fromkeys(k.split(".")[0] for k in keys))
     return f"unknown key '{path}'{near or '; known: ' + ', '.join(known)}"
 
 
-def _paths(schema: type[Group]) -> Iterator[str]:
+def _paths(schema: type[Group], network: str = "wave_unet") -> Iterator[str]:
     for name, field in schema.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
-            yield from (f"{name}.{path}" for path in _paths(field.annotation))
+        group = NETWORKS[network] if WaveUNet in _kinds(field) else field.annotation
+        if isinstance(group, type) and issubclass(group, Group):
+            yield from (f"{name}.{path}" for path in _paths(group))
         else:
             yield name
 
@@ -402,7 +614,8 @@ class CheckedExperiment(sacred.Experiment):
             options["--debug"] = True  # lets exceptions reach the script, whose errors_in_one_line prints them
         config = resolve(self.schema, self.presets, named_configs, convert_to_nested_dict(config_updates or {}))
         said = {"config_updates": config_updates or {}, "named_configs": list(named_configs), **(meta_info or {})}
-        return super().run(command_name, to_dict(config), (), info, said, options)
+        self.configurations = [sacred.config.ConfigDict(to_dict(config))]  # not merged: each network has its own keys
+        return super().run(command_name, {}, (), info, said, options)
 
 
 class RunFolder(FileStorageObserver):
@@ -454,9 +667,8 @@ Experiment = functools.partial(CheckedExperiment, save_git_info=_git_answers())
 def register(
     experiment: CheckedExperiment, schema: type[Group], presets: Mapping[str, Tree] | None = None
 ) -> CheckedExperiment:
-    """Gives an `Experiment` its schema's defaults, its presets and its checks; returns the experiment."""
+    """Gives an `Experiment` its schema, its presets and its checks; returns the experiment."""
     experiment.schema, experiment.presets = schema, presets or {}
-    experiment.add_config(to_dict(schema()))
     for name, tree in experiment.presets.items():
         experiment.add_named_config(name, dict(tree))
     experiment.captured_out_filter = apply_backspaces_and_linefeeds  # or progress bars fill cout.txt

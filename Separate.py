@@ -16,7 +16,7 @@ import Config
 import Utils
 from Input.audio import AudioInfo, audio_blocks, audio_info, resampled
 from Input.files import wav_writer, whole_folder
-from Models.lengths import Ladder
+from Models import networks
 from Models.separation import load_separator, separate
 
 import numpy as np
@@ -54,8 +54,7 @@ class Run:
         self.config = Config.from_dict(Config.Training, Utils.run_config(run_dir))
         self.sources = self.config.data.sources
         self.separator = load_separator(Utils.run_checkpoint(run_dir))
-        model = self.config.model
-        self.ladder = Ladder(model.levels, model.down_size, model.up_size)
+        self.lengths = networks.lengths(self.config.data.output_samples, **self.config.model.model_dump())
 
     def labels(self, names: list[str] | None) -> np.ndarray | None:
         """1.0 for each named source (S,); None for a run that is not conditioned.
@@ -111,7 +110,7 @@ class Run:
         """The chosen sources of a file as blocks (t, S', C), at the file's rate, as many samples as the file has."""
         rate_hz = self.config.data.sample_rate_hz
         samples = round(info.samples * rate_hz / info.sample_rate_hz)
-        separated = separate(self.separator, self.ladder, audio_blocks(path, rate_hz), labels, samples=samples)
+        separated = separate(self.separator, self.lengths, audio_blocks(path, rate_hz), labels, samples=samples)
         shape = (len(chosen), info.channels)
         flat = (np.ascontiguousarray(block[:, chosen]).reshape(len(block), -1) for block in separated)
         written = 0

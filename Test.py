@@ -14,8 +14,9 @@ import Config
 import Utils
 from Input.prepared import Prepared, labels_of
 from Input.stems import write_stems
-from Models.lengths import Ladder
-from Models.losses import LOSSES
+from Models import networks
+from Models.lengths import Lengths
+from Models.losses import per_example
 from Models.separation import load_separator, separate
 
 import keras
@@ -47,8 +48,8 @@ def test(config: Config.Test) -> Iterator[tuple[str, float]]:
     """
     run = Config.from_dict(Config.Training, Utils.run_config(config.run))
     separator = load_separator(Utils.run_checkpoint(config.run))
-    ladder = Ladder(run.model.levels, run.model.down_size, run.model.up_size)
-    excerpt_samples = ladder.output_samples(run.data.output_samples)
+    lengths = networks.lengths(run.data.output_samples, **run.model.model_dump())
+    excerpt_samples = lengths.output_samples(run.data.output_samples)
     names, prepared = run.data.sources, Prepared(config.prepared or run.data.prepared)
     for split in config.split:
         out = Utils.estimates_dir(config.run, split)
@@ -57,26 +58,26 @@ def test(config: Config.Test) -> Iterator[tuple[str, float]]:
         losses: list[float] = []
         for track in Utils.progress(tracks, unit="track", label=f"separating {split}"):
             references = prepared.sources(track, names)
-            estimates = separate_track(separator, ladder, references.sum(axis=1), labels_of(track, names))
+            estimates = separate_track(separator, lengths, references.sum(axis=1), labels_of(track, names))
             write_stems(out / track.name, estimates, names, prepared.sample_rate_hz)
             losses += excerpt_losses(run.training.loss, references, estimates, excerpt_samples)
         Utils.write_json(out / "loss.json", {run.training.loss: np.mean(losses), "excerpts": len(losses)})
         yield split, float(np.mean(losses))
 
 
-def separate_track(separator: keras.Model, ladder: Ladder, mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def separate_track(separator: keras.Model, lengths: Lengths, mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """A whole mixture (T, C) -> estimates (T, S, C)."""
-    return np.concatenate(list(separate(separator, ladder, [mixture], labels, samples=len(mixture))))
+    return np.concatenate(list(separate(separator, lengths, [mixture], labels, samples=len(mixture))))
 
 
-def excerpt_losses(name: str, references: np.ndarray, estimates: np.ndarray, samples: int) -> list[float]:
+def excerpt_losses(expression: str, references: np.ndarray, estimates: np.ndarray, samples: int) -> list[float]:
     """The loss of each consecutive excerpt of so many samples of a track (T, S, C); the last is padded by silence."""
     losses = []
     for start in range(0, len(references), samples):
         excerpt = np.zeros((2, samples, *references.shape[1:]), np.float32)
         for padded, signal in zip(excerpt, (references, estimates), strict=True):
             padded[: len(signal) - start] = signal[start : start + samples]
-        losses.append(float(LOSSES[name](excerpt[:1], excerpt[1:])[0]))
+        losses.append(float(per_example(expression, excerpt[:1], excerpt[1:])[0]))
     return losses
 
 

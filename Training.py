@@ -19,14 +19,41 @@ import Utils
 from Input.examples import Augmentation, Excerpt, TrainingExamples, Windows
 from Input.prepared import Prepared
 from Metrics import loss_curve
-from Models.lengths import Ladder
+from Models import networks
+from Models.cost import cost
 from Models.losses import loss
-from Models.wave_unet import wave_unet
+from Models.separation import WINDOW_SAMPLES
 
 import keras
 
 experiment = Config.register(Config.Experiment("training"), Config.Training, Config.PRESETS)
 experiment.observers.append(Config.RunFolder(Utils.RUNS))
+
+
+@experiment.command(unobserved=True)
+def list_models() -> None:
+    """Prints what each preset builds: weights, lengths of an excerpt, and the work of separating a second of audio."""
+    rows = []
+    for name in Config.PRESETS:
+        config = Config.resolve(Config.Training, Config.PRESETS, [name], {})
+        lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
+        separator = networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
+        excerpt = cost(separator, lengths, config.data.output_samples)
+        window = cost(separator, lengths, WINDOW_SAMPLES)
+        gflop = window.flops / window.output_samples * config.data.sample_rate_hz / 1e9
+        numbers = (excerpt.parameters, excerpt.input_samples, excerpt.output_samples)
+        rows.append(
+            [name, f"{config.model.network} ({Config.ORIGINS[name]})", *(f"{n:,}" for n in numbers), f"{gflop:.1f}"]
+        )
+    headings = (
+        "preset",
+        "network and its source",
+        "weights",
+        "mixture, samples",
+        "sources, samples",
+        "GFLOP per second of audio",
+    )
+    print(Utils.markdown_table(headings, rows))
 
 
 LogScalar = Callable[[str, float, int], None]
@@ -68,9 +95,9 @@ def train(
 
     data, training = config.data, config.training
     prepared = prepared_for(data)
-    ladder = Ladder(config.model.levels, config.model.down_size, config.model.up_size)
-    output_samples = ladder.output_samples(data.output_samples)
-    excerpt = Excerpt(ladder.input_samples(output_samples), output_samples)
+    lengths = networks.lengths(data.output_samples, **config.model.model_dump())
+    output_samples = lengths.output_samples(data.output_samples)
+    excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
     augmentation = Augmentation(data.gain, data.remix)
     examples = TrainingExamples(prepared, prepared.split("train"), data.sources, excerpt, augmentation, config.seed)
     windows = Windows(prepared, prepared.split("validation"), data.sources, excerpt)
@@ -119,8 +146,7 @@ def new_separator(config: Config.Training) -> keras.Model:
     training = config.training
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(training.precision)
-    numbers = config.model.model_dump(exclude={"network"})
-    separator = wave_unet(len(config.data.sources), config.data.channels, **numbers)
+    separator = networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
     optimizer = keras.optimizers.Adam(_learning_rate(training))
     separator.compile(optimizer, loss(training.loss), jit_compile=training.xla)
     return separator

@@ -8,15 +8,20 @@ TensorFlow and on JAX. Every separator has one signature:
 Axis letters, the same everywhere: B batch, T samples, C channels, S sources, K features, D context width,
 F context frames. Context is (B, D) where it holds for the whole excerpt (labels) and (B, F, D) where it moves in time.
 
-- `wave_unet`: the separator (Stoller et al. 2018), with conditioning by context.
-- `Ladder`: the lengths of its layers, a matter of arithmetic.
+- `networks`: the separators by name.
+- `wave_unet`: the Wave-U-Net and its family (Stoller et al. 2018).
+- `band_split`: recurrent layers across the bands of the spectrum (Luo and Yu 2023).
+- `unet_spectrogram`: a U-Net on magnitudes (Jansson et al. 2017).
+- `spectrogram`: the short-time Fourier transform and its inverse.
+- `lengths`: which lengths fit, a matter of arithmetic.
 - `conditioning`: how context modulates features.
+- `outputs`: from what a network emits to sources that fit the mixture.
 - `losses`: what training minimises.
 - `separation`: a track of any length through a separator, in constant memory.
 
 Importing this folder registers its layers and losses with Keras, so that `keras.saving.load_model` finds them.
 """
 
-from . import conditioning, layers, losses
+from . import losses, networks
 
-__all__ = ["conditioning", "layers", "losses"]
+__all__ = ["losses", "networks"]

@@ -1,67 +1,242 @@
-"""How context modulates features.
+"""How context modulates features: one layer for each method, and where in a network they stand.
 
-A conditioning layer is called with features (B, T, K) and context, (B, D) where it holds for the whole excerpt or
-(B, F, D) where it moves in time: then its F frames divide the mixture evenly, and each sample of the features hears
-the context of its own moment. A new layer starts as the identity: at step 0 the conditioned network is the plain one.
+A conditioning layer is called with features (B, T, K), or (B, T, N, K) where N bands or bins share a moment, and with
+context: (B, D) where it holds for the whole excerpt or (B, F, D) where it moves in time. Then its F frames divide the
+mixture evenly, and each moment of the features hears the context of that moment. A new layer changes nothing (`concat`
+appends zeros), so that at step 0 the conditioned network is the plain one; `outer` alone cannot.
 """
+
+from collections.abc import Collection
+from typing import NamedTuple
 
 import keras
 from keras import ops
 
+PLACES = ("input", "encoder", "bottleneck", "decoder", "every", "output")
+"""Where: the mixture as the first convolution hears it; after the convolutions of the way down, of the bottleneck, of
+the way up, or of all three; the sources, each of which is multiplied by its own entry, whatever the method."""
 
-@keras.saving.register_keras_serializable("vimss")
-class FiLM(keras.layers.Layer):
-    """Feature-wise linear modulation: (1 + gamma) * features + beta, with gamma and beta linear in the context.
+
+class Positions(NamedTuple):
+    """Where features stand in the mixture, in samples of it.
 
     Args:
-        start_samples: position in the mixture of the features' first sample.
-        step_samples: samples of the mixture between two neighbours of the features.
-
-    Source: Perez et al. 2018, equation 1, with the residual gamma of Slizovskaia et al. 2021.
+        start: position of the first; valid filters of 2 n + 1 taps move it by n.
+        step: samples between two neighbours.
+        end: samples of mixture after the last.
     """
 
-    def __init__(self, start_samples: float = 0, step_samples: int = 1, **kwargs):
+    start: float = 0
+    step: int = 1
+    end: float = 0
+
+
+class Conditioning(keras.layers.Layer):
+    """What every method shares: where its features stand, and context at their moments.
+
+    Args:
+        start, step, end: as in `Positions`.
+    """
+
+    def __init__(self, start: float = 0, step: int = 1, end: float = 0, **kwargs):
         super().__init__(**kwargs)
-        self.start_samples = start_samples
-        self.step_samples = step_samples
+        self.positions = Positions(start, step, end)
 
-    def build(self, features_shape, context_shape):
-        shape = (context_shape[-1], 2 * features_shape[-1])
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="zeros")
-        self.bias = self.add_weight(name="bias", shape=shape[1:], initializer="zeros")
-
-    def call(self, features, context):
-        modulation = ops.matmul(ops.cast(context, self.compute_dtype), self.kernel) + self.bias
-        if len(context.shape) == 3:
-            weights = frame_weights(
-                ops.shape(features)[1], context.shape[1], self.start_samples, self.step_samples, self.compute_dtype
-            )
-            modulation = ops.matmul(weights, modulation)
-        else:
-            modulation = modulation[:, None]
-        gamma, beta = ops.split(modulation, 2, axis=-1)
-        return (1 + gamma) * features + beta
+    def heard(self, context, features):
+        """Context (B, D) or (B, F, D) as each moment of the features hears it: (B, 1 or T, [1,] D)."""
+        context = at_moments(ops.cast(context, self.compute_dtype), ops.shape(features)[1], self.positions)
+        return context if len(features.shape) == 3 else context[:, :, None]
 
     def compute_output_shape(self, features_shape, context_shape):
         return features_shape
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "start_samples": self.start_samples,
-            "step_samples": self.step_samples,
-        }
+        return {**super().get_config(), **self.positions._asdict()}
 
 
-def frame_weights(samples, frames: int, start_samples: float, step_samples: int, dtype: str):
-    """Linear interpolation of context frames at the true positions of features, as a matrix (T, F).
+def at_moments(context, moments, positions: Positions):
+    """Context (B, D) -> (B, 1, D), or (B, F, D) -> (B, T, D) by linear interpolation at the moments of features.
 
-    The features sit symmetrically in the mixture (valid padding keeps them so), hence its length is known from
-    theirs. Frame f stands at the middle of the f-th of F even parts of the mixture; before the first middle and after
-    the last the nearest frame holds.
+    Frame f stands at the middle of the f-th of F even parts of the mixture; before the first middle and after the last
+    the nearest frame holds.
     """
-    steps = ops.cast(ops.arange(samples), "float32")
-    mixture_samples = 2 * start_samples + step_samples * (ops.cast(samples, "float32") - 1) + 1
-    positions = (start_samples + step_samples * steps + 0.5) * (frames / mixture_samples) - 0.5
-    distances = ops.clip(positions, 0, frames - 1)[:, None] - ops.arange(frames, dtype="float32")
-    return ops.cast(ops.relu(1 - ops.abs(distances)), dtype)
+    if len(context.shape) == 2:
+        return context[:, None]
+    frames = context.shape[1]
+    steps = ops.cast(ops.arange(moments), "float32")
+    mixture_samples = positions.start + positions.step * (ops.cast(moments, "float32") - 1) + 1 + positions.end
+    places = (positions.start + positions.step * steps + 0.5) * (frames / mixture_samples) - 0.5
+    places = ops.clip(places, 0, frames - 1)
+    before = ops.floor(places)
+    left = ops.take(context, ops.cast(before, "int32"), axis=1)
+    right = ops.take(context, ops.cast(ops.minimum(before + 1, frames - 1), "int32"), axis=1)
+    return left + (right - left) * ops.cast(places - before, context.dtype)[None, :, None]
+
+
+class Linear(Conditioning):
+    """Terms linear in the context, each as wide as the features: zero at first, and made once for each frame."""
+
+    terms = 1
+
+    def build(self, features_shape, context_shape):
+        shape = (context_shape[-1], self.terms * features_shape[-1])
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="zeros")
+        self.bias = self.add_weight(name="bias", shape=shape[1:], initializer="zeros")
+
+    def modulation(self, features, context):
+        """The terms (B, 1 or T, [1,] terms * K); made for each frame before they are brought to each moment."""
+        return self.heard(ops.matmul(ops.cast(context, self.compute_dtype), self.kernel) + self.bias, features)
+
+
+@keras.saving.register_keras_serializable("vimss")
+class Additive(Linear):
+    """features + beta, with beta linear in the context. Source: Dumoulin et al. 2018 (Distill), conditional biasing."""
+
+    def call(self, features, context):
+        return features + self.modulation(features, context)
+
+
+@keras.saving.register_keras_serializable("vimss")
+class Multiplicative(Linear):
+    """(1 + gamma) * features, with gamma linear in the context. Source: Dumoulin et al. 2018, conditional scaling."""
+
+    def call(self, features, context):
+        return (1 + self.modulation(features, context)) * features
+
+
+@keras.saving.register_keras_serializable("vimss")
+class FiLM(Linear):
+    """Feature-wise linear modulation: (1 + gamma) * features + beta, with gamma and beta linear in the context.
+
+    Source: Perez et al. 2018, equation 1, with the residual gamma of Slizovskaia et al. 2021.
+    """
+
+    terms = 2
+
+    def call(self, features, context):
+        gamma, beta = ops.split(self.modulation(features, context), 2, axis=-1)
+        return (1 + gamma) * features + beta
+
+
+@keras.saving.register_keras_serializable("vimss")
+class Attention(Conditioning):
+    """Features attend over the entries of the context, and what these say is added to them.
+
+    Entry d has a key and a value, each scaled by how much of it there is, c_d: features + sum_d a_d c_d value_d, where
+    a is a softmax over the entries of their scores. `multiplicative` score: (W features) . (c_d key_d) / sqrt(width).
+    `additive`: v . tanh(W features + c_d key_d). An entry that is absent says nothing. The values are zero at first.
+
+    Args:
+        start, step, end: as in `Positions`.
+        score: `multiplicative` or `additive`.
+        width: of queries and keys.
+
+    Source: Luong et al. 2015, equation 8 (dot), scaled as Vaswani et al. 2017; Bahdanau et al. 2015, appendix A.1.2.
+    """
+
+    def __init__(self, start: float = 0, step: int = 1, end: float = 0, score="multiplicative", width=16, **kwargs):
+        super().__init__(start, step, end, **kwargs)
+        self.score, self.width = score, width
+
+    def build(self, features_shape, context_shape):
+        features, entries = features_shape[-1], context_shape[-1]
+        self.query = self.add_weight(name="query", shape=(features, self.width))
+        self.keys = self.add_weight(name="keys", shape=(entries, self.width))
+        self.values = self.add_weight(name="values", shape=(entries, features), initializer="zeros")
+        if self.score == "additive":
+            self.direction = self.add_weight(name="direction", shape=(self.width, 1))
+
+    def call(self, features, context):
+        amounts, queries = self.heard(context, features), ops.matmul(features, self.query)
+        if self.score == "additive":
+            keys = amounts[..., None] * self.keys
+            scores = ops.squeeze(ops.matmul(ops.tanh(queries[..., None, :] + keys), self.direction), axis=-1)
+        else:
+            scores = amounts * ops.matmul(queries, ops.transpose(self.keys)) / self.width**0.5
+        return features + ops.matmul(ops.softmax(scores, axis=-1) * amounts, self.values)
+
+    def get_config(self):
+        return {**super().get_config(), "score": self.score, "width": self.width}
+
+
+@keras.saving.register_keras_serializable("vimss")
+class Outer(Conditioning):
+    """The outer product: each feature times each entry, (B, T, K) and (B, D) -> (B, T, K * D). No weights.
+
+    Not the identity: an entry that is zero leaves zeros in its place. Source: the code of VIMSS, where it stands at the
+    bottleneck and is called multiplicative.
+    """
+
+    def call(self, features, context):
+        product = features[..., None] * self.heard(context, features)[..., None, :]
+        *outer, width, entries = ops.shape(product)
+        return ops.reshape(product, (*outer, width * entries))
+
+    def compute_output_shape(self, features_shape, context_shape):
+        return *features_shape[:-1], features_shape[-1] * context_shape[-1]
+
+
+@keras.saving.register_keras_serializable("vimss")
+class Concat(Conditioning):
+    """The context beside the features: (B, T, K) and (B, D) -> (B, T, K + D), each entry times a weight, zero at first.
+
+    The next convolution hears it. Source: Dumoulin et al. 2018, conditional concatenation.
+    """
+
+    def build(self, features_shape, context_shape):
+        self.scale = self.add_weight(name="scale", shape=context_shape[-1:], initializer="zeros")
+
+    def call(self, features, context):
+        heard = self.heard(context, features) * self.scale
+        beside = ops.broadcast_to(heard, (*ops.shape(features)[:-1], heard.shape[-1]))
+        return ops.concatenate([features, beside], axis=-1)
+
+    def compute_output_shape(self, features_shape, context_shape):
+        return *features_shape[:-1], features_shape[-1] + context_shape[-1]
+
+
+METHODS = {
+    "concat": Concat,
+    "additive": Additive,
+    "multiplicative": Multiplicative,
+    "film": FiLM,
+    "attention": Attention,
+    "additive_attention": lambda **kwargs: Attention(score="additive", **kwargs),
+    "outer": Outer,
+}
+"""The layer of each method by its name in a configuration."""
+
+
+class Conditioner:
+    """Which method stands where in a network; elsewhere features pass as they are.
+
+    Args:
+        context: a `keras.Input` (B, D) or (B, F, D), or None for a network that hears none.
+        method: among `METHODS`, or `none`.
+        places: some of `PLACES`.
+
+    Raises:
+        ValueError: if a method or place is unknown.
+    """
+
+    def __init__(self, context, method: str, places: Collection[str]):
+        require("conditioning", [method], ("none", *METHODS))
+        require("places", places, PLACES)
+        self.context, self.method, self.places = (None if method == "none" else context), method, places
+
+    def at(self, place: str) -> bool:
+        """Whether a method stands at `place`, one of the single ones."""
+        every = "every" in self.places and place not in ("input", "output")
+        return self.context is not None and (every or place in self.places)
+
+    def __call__(self, features, place: str, positions: Positions, name: str):
+        """Features as context modulates them at `place`, by a layer called `name`_method."""
+        if not self.at(place):
+            return features
+        return METHODS[self.method](**positions._asdict(), name=f"{name}_{self.method}")(features, self.context)
+
+
+def require(name: str, received: Collection[str], known: Collection[str]) -> None:
+    """Raises a ValueError that names the known choices where one received is not among them."""
+    if unknown := set(received) - set(known):
+        raise ValueError(f"expected {name} among {', '.join(known)}. Received: {', '.join(sorted(unknown))}")

@@ -1,34 +1,94 @@
-"""The lengths of a Wave-U-Net without padding, by arithmetic.
-
-Every convolution is 'valid', so each layer is a little shorter than the one below it and only some lengths of the
-mixture fit. All of them follow from the length of the bottleneck. Source: Stoller et al. 2018, section 3.2.2.
-"""
+"""Which lengths of the mixture a separator takes, and which lengths of the sources come out, by arithmetic."""
 
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Lengths(Protocol):
+    """What training and separation need to know of a separator's lengths."""
+
+    @property
+    def context_samples(self) -> int:
+        """Samples of mixture on each side of the sources that the separator hears and does not separate."""
+
+    @property
+    def stride_samples(self) -> int:
+        """Windows that advance by a multiple of it see the same decimated samples."""
+
+    @property
+    def overlap_samples(self) -> int:
+        """Samples that a window's sources share with the next one's; 0 where both would give the same."""
+
+    def output_samples(self, wanted_samples: int) -> int:
+        """The shortest length of the sources that fits and is not below `wanted_samples`."""
+
+    def input_samples(self, output_samples: int) -> int:
+        """The length of the mixture that gives sources of `output_samples`."""
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A separator that pads its edges with zeros: sources as long as the mixture, and no window but the trained one.
+
+    Neighbouring windows disagree near their edges, so they overlap by a quarter and are cross-faded.
+
+    Args:
+        samples: the length that it was built and trained for.
+        stride_samples: as in `Lengths`.
+    """
+
+    samples: int
+    stride_samples: int = 1
+    context_samples: int = 0
+
+    @property
+    def overlap_samples(self) -> int:
+        """A quarter of a window, a multiple of the stride where that fits."""
+        quarter = self.samples // 4
+        return quarter - quarter % self.stride_samples or quarter
+
+    def output_samples(self, wanted_samples: int) -> int:
+        """The one length, whatever is wanted."""
+        return self.samples
+
+    def input_samples(self, output_samples: int) -> int:
+        """The one length."""
+        return self.samples
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """The shape of a Wave-U-Net: how many levels, and how wide its filters reach.
+    """The shape of a Wave-U-Net without padding: how many levels, and how wide its filters reach.
+
+    Every filter is 'valid', so each layer is a little shorter than the one below it and only some lengths of the
+    mixture fit. All of them follow from the length of the bottleneck. Source: Stoller et al. 2018, section 3.2.2.
 
     Args:
         levels: down-sampling blocks, and as many up-sampling blocks.
         down_size: taps of the filters of the way down and of the bottleneck, in samples of their level; odd.
         up_size: taps of the filters of the way up; odd.
+        stride: how many times slower the features of the next level are.
+        depth: convolutions in a block.
+        resampling_size: taps of the filters that change the rate, in samples of the faster side; odd; 1 for none.
     """
 
     levels: int
     down_size: int
     up_size: int
+    stride: int = 2
+    depth: int = 1
+    resampling_size: int = 1
+    overlap_samples = 0
 
     def __post_init__(self) -> None:
-        if min(self.levels, self.down_size, self.up_size) < 1 or self.down_size % 2 == 0 or self.up_size % 2 == 0:
-            raise ValueError(f"expected at least one level and odd filter sizes. Received: {self}")
+        sizes = (self.down_size, self.up_size, self.resampling_size)
+        if min(self.levels, self.depth, self.stride - 1, *sizes) < 1 or not all(size % 2 for size in sizes):
+            raise ValueError(f"expected at least one level, a stride above 1 and odd filter sizes. Received: {self}")
 
     @property
     def stride_samples(self) -> int:
         """The decimation of the encoder: a mixture shifted by a multiple of it gives sources shifted as much."""
-        return 2**self.levels
+        return self.stride**self.levels
 
     @property
     def context_samples(self) -> int:
@@ -61,27 +121,35 @@ class Ladder:
         """The length of the bottleneck under sources of `output_samples`."""
         length = output_samples
         for _ in range(self.levels):
-            length = (length + (self.up_size - 1) + 1) // 2
+            length = 1 + -(-(length + self._lost_up - 1) // self.stride)
         return length
 
     def encoder(self, bottleneck_samples: int) -> list[int]:
         """Lengths on the way down: the mixture, then each down block's features before decimation."""
-        lengths = [bottleneck_samples + (self.down_size - 1)]
+        lengths = [bottleneck_samples + self._lost_down]
         for _ in range(self.levels):
-            before_decimation = 2 * lengths[-1] - 1
-            lengths[-1:] = [before_decimation, before_decimation + (self.down_size - 1)]
+            before_decimation = self.stride * (lengths[-1] - 1) + 1 + (self.resampling_size - 1)
+            lengths[-1:] = [before_decimation, before_decimation + self._lost_down]
         return lengths[::-1]
 
     def decoder(self, bottleneck_samples: int) -> list[int]:
         """Lengths on the way up: each up block's features, the sources last."""
         lengths = [bottleneck_samples]
         for _ in range(self.levels):
-            lengths.append((2 * lengths[-1] - 1) - (self.up_size - 1))
+            lengths.append(self.stride * (lengths[-1] - 1) + 1 - self._lost_up)
         return lengths[1:]
 
     def skip_margins(self) -> list[int]:
         """Samples cropped from each side of the mixture and of each down block to meet its up block, top first."""
         bottleneck = self.bottleneck_samples(self.output_samples(1))
         up = self.decoder(bottleneck)[::-1]
-        meeting = [up[0], *(length + (self.up_size - 1) for length in up)]
+        meeting = [up[0], *(length + self.depth * (self.up_size - 1) for length in up)]
         return [(down - length) // 2 for down, length in zip(self.encoder(bottleneck), meeting, strict=True)]
+
+    @property
+    def _lost_down(self) -> int:
+        return self.depth * (self.down_size - 1)
+
+    @property
+    def _lost_up(self) -> int:
+        return self.depth * (self.up_size - 1) + (self.resampling_size - 1)

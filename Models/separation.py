@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from .lengths import Ladder
+from .lengths import Lengths
 
 WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is context; longer ones gain little and need more memory
 
@@ -20,7 +20,7 @@ def load_separator(checkpoint: Path | str) -> keras.Model:
 
 def separate(
     separator: keras.Model,
-    ladder: Ladder,
+    lengths: Lengths,
     mixture: Iterable[np.ndarray],
     labels: np.ndarray | None = None,
     *,
@@ -29,13 +29,14 @@ def separate(
 ) -> Iterator[np.ndarray]:
     """Separates a stream, window by window.
 
-    Windows advance by multiples of the separator's decimation and hear the samples before and after them, so their
-    outputs are those of one forward pass over the whole track, wherever it is cut. Before and after the track is
-    silence.
+    Windows advance by multiples of the separator's decimation and hear the samples before and after them. A separator
+    without padding then gives what one forward pass over the whole track gives, wherever it is cut. One with padding
+    takes windows of the length that it was trained for; they overlap and are cross-faded. Before and after the track is
+    silence. Nothing depends on how the stream comes in blocks.
 
     Args:
         separator: a model of this floor.
-        ladder: its lengths.
+        lengths: its lengths.
         mixture: consecutive blocks (t, C) of any lengths, linear amplitude. A mono separator takes any number of
             channels and separates each on its own; one of more channels hears a mono mixture on all of them.
         labels: (S,) for a conditioned separator, else None.
@@ -50,30 +51,43 @@ def separate(
     """
     if labels is None and len(separator.inputs) > 1:
         raise ValueError("this separator is conditioned: expected labels of the sources that play. Received: none")
-    hop = _hop(ladder, window_samples, samples or window_samples)
-    window = ladder.input_samples(ladder.output_samples(hop))
+    overlap = lengths.overlap_samples
+    hop = lengths.output_samples(1) - overlap if overlap else _hop(lengths, window_samples, samples or window_samples)
+    window = lengths.input_samples(lengths.output_samples(hop + overlap))
+    fade_in = ((np.arange(overlap, dtype=np.float32) + 0.5) / max(1, overlap))[:, None, None]
+    fading: np.ndarray | None = None  # what the window before said of the samples that this one begins with
     heard, pending = None, 0  # `pending` samples of the track are heard and not yet separated
+
+    def separated(padded: np.ndarray) -> np.ndarray:
+        nonlocal fading
+        sources = _forward(separator, padded, labels)[: hop + overlap]
+        if fading is not None:
+            faded = fade_in * sources[:overlap] + (1 - fade_in) * fading
+            sources = np.concatenate([faded, sources[overlap:]])
+        fading = sources[hop:] if overlap else None
+        return sources[:hop]
+
     for block in mixture:
         if heard is None:
-            heard = np.zeros((ladder.context_samples, block.shape[1]), np.float32)
+            heard = np.zeros((lengths.context_samples, block.shape[1]), np.float32)
         heard = np.concatenate([heard, block], dtype=np.float32)
         pending += len(block)
         while len(heard) >= window:
-            yield _forward(separator, heard[:window], labels)[:hop]
+            yield separated(heard[:window])
             heard, pending = heard[hop:], pending - hop
     while heard is not None and pending > 0:
         last = np.zeros((window, heard.shape[1]), np.float32)
         last[: min(window, len(heard))] = heard[:window]
-        yield _forward(separator, last, labels)[: min(hop, pending)]
+        yield separated(last)[:pending]
         heard, pending = heard[hop:], pending - hop
 
 
-def _hop(ladder: Ladder, window_samples: int, samples: int) -> int:
+def _hop(lengths: Lengths, window_samples: int, samples: int) -> int:
     """How far windows advance: evenly over the track, so that the last is not half empty.
 
     Always a multiple of the decimation, and in coarse steps, because each new length has to be compiled.
     """
-    step = _rounded_up(window_samples // 16, ladder.stride_samples)
+    step = _rounded_up(window_samples // 16, lengths.stride_samples)
     windows = -(-samples // _rounded_up(window_samples, step))
     return _rounded_up(-(-samples // windows), step)
 

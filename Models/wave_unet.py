@@ -1,15 +1,26 @@
-"""The Wave-U-Net (Stoller, Ewert, Dixon 2018, arXiv 1806.03185, figure 1), conditioned by context where wanted."""
+"""The Wave-U-Net (Stoller, Ewert, Dixon 2018, arXiv 1806.03185, figure 1) in all its forms, with context."""
 
 from collections.abc import Collection
 
 import keras
-from keras import ops
 
-from .conditioning import FiLM
-from .layers import Decimate, Interpolate
-from .lengths import Ladder
+from .conditioning import Conditioner, Positions, require
+from .layers import (
+    Centre,
+    Clip,
+    Decimate,
+    EverySecond,
+    GroupNorm,
+    HeardConv1D,
+    Interpolate,
+    LowpassDecimate,
+    LowpassInterpolate,
+)
+from .lengths import Ladder, Lengths, Padded
+from .outputs import completed, emitted_sources
 
-SLOPE = 0.2  # of LeakyReLU below zero; the published code's, the paper does not say
+RESAMPLINGS = ("linear", "learned", "lowpass", "strided")
+GROWTHS = {"add": lambda filters, level: filters * level, "double": lambda filters, level: filters * 2 ** (level - 1)}
 
 
 def wave_unet(
@@ -18,112 +29,225 @@ def wave_unet(
     *,
     levels: int = 12,
     filters: int = 24,
+    growth: str = "add",
     down_size: int = 15,
     up_size: int = 5,
+    stride: int = 2,
+    resampling: str = "linear",
+    resampling_size: int = 15,
+    depth: int = 1,
+    residual: bool = False,
+    normalisation: str = "none",
+    slope: float = 0.2,
+    padding: str = "valid",
+    activation: str = "tanh",
     output: str = "difference",
+    separate: bool = False,
     conditioning: str = "none",
     places: Collection[str] = ("bottleneck",),
+    frames: int | None = None,
 ) -> keras.Model:
-    """A Wave-U-Net without padding: it hears more mixture than it separates, and every output has full context.
+    """A Wave-U-Net: a ladder of blocks that lower the sample rate of features, and one that raises it again.
+
+    Without padding it hears more mixture than it separates, and every output has full context.
 
     Args:
         sources: S.
         channels: C of the mixture and of each source.
         levels: down-sampling blocks, and as many up-sampling blocks.
-        filters: features that each level adds: the n-th has n * filters.
+        filters: features of the first level.
+        growth: features of the n-th level: `add`: n * filters. `double`: 2^(n - 1) * filters.
         down_size: taps of the filters on the way down and in the bottleneck; odd.
         up_size: taps of the filters on the way up; odd.
-        output: `direct`: S outputs, each in (-1, 1). `difference`: S - 1 outputs; the last source is the mixture minus
-            their sum. `consistent`: S outputs, and what they leave of the mixture goes in equal shares to all sources,
-            or to those that the labels name (mixture consistency; Wisdom et al. 2019, section 3.2).
-        conditioning: `none`, or `film`: labels modulate features (`conditioning.FiLM`).
-        places: where: `bottleneck`; `every` convolution, the bottleneck's too; `output`: each source is multiplied by
-            its label, so that an absent one is silent exactly.
+        stride: how many times slower the next level is.
+        resampling: how features change their rate. `linear`: every stride-th is kept; straight lines go up. `learned`:
+            the same, with a learned weight between neighbours (section 3.2.3). `lowpass`: both ways through a fixed
+            sinc. `strided`: both ways through learned filters. The last two are Wave-U-Net-Pytorch's (Stoller 2019).
+        resampling_size: taps of the filters of `lowpass` and `strided`; odd, at least 2 * stride - 1.
+        depth: convolutions in a block.
+        residual: each block adds what came in, through a convolution of one tap, to what it computed.
+        normalisation: `none`, or `group` (`layers.GroupNorm`) after each convolution.
+        slope: of LeakyReLU below zero; the published code's, the paper does not say.
+        padding: `valid`, or `same`: sources as long as the mixture, edges seen as silence (the paper's M1 and M2).
+        activation: of what is emitted: `tanh`, or `linear`, clipped to [-1, 1] outside training.
+        output: `direct`, `difference` or `consistent` (`outputs.completed`).
+        separate: a ladder of its own for each emitted source instead of one for all.
+        conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
+        places: where: some of `conditioning.PLACES`.
+        frames: F of labels that move in time; None for labels that hold for the whole excerpt.
 
     Returns:
-        A functional model {"mixture": (B, T_in, C), "labels": (B, S) if conditioned} -> (B, T_out, S, C), float32.
-        `Ladder(levels, down_size, up_size)` tells which lengths fit.
+        A functional model {"mixture": (B, T_in, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T_out, S, C),
+        float32. `wave_unet_lengths` tells which lengths fit.
 
     Raises:
-        ValueError: if a choice is unknown, or `difference` is asked of a single source.
+        ValueError: if a choice is unknown or two contradict each other.
     """
-    _require("output", [output], ("direct", "difference", "consistent"))
-    _require("conditioning", [conditioning], ("none", "film"))
-    _require("places", places, ("bottleneck", "every", "output"))
-    margins = Ladder(levels, down_size, up_size).skip_margins()
+    require("growth", [growth], GROWTHS)
+    require("resampling", [resampling], RESAMPLINGS)
+    require("normalisation", [normalisation], ("none", "group"))
+    require("padding", [padding], ("valid", "same"))
+    require("activation", [activation], ("tanh", "linear"))
+    if resampling in ("lowpass", "strided") and resampling_size < 2 * stride - 1:
+        raise ValueError(f"expected resampling_size >= {2 * stride - 1}. Received: {resampling_size}")
     mixture = keras.Input((None, channels), name="mixture")
-    labels = None if conditioning == "none" else keras.Input((sources,), name="labels")
-    block = _Blocks(labels, places)
-
-    skips, features = [], mixture
-    for level in range(1, levels + 1):
-        skips.append(block(features, level * filters, down_size, f"down_{level}"))
-        features = block.decimated(skips[-1])
-    features = block(features, (levels + 1) * filters, down_size, "bottleneck")
-    for level in range(levels, 0, -1):
-        features = _beside(skips[level - 1], block.interpolated(features), margins[level])
-        features = block(features, level * filters, up_size, f"up_{level}")
+    labels = None
+    if conditioning != "none":
+        labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
+    conditioner, widths = Conditioner(labels, conditioning, places), GROWTHS[growth]
+    emitted = emitted_sources(output, sources)
+    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size)
+    margins = ladder.skip_margins() if padding == "valid" else [0] * (levels + 1)
+    # Down blocks compute only what is heard, where skips reach two samples or more; moving context wants all, in order.
+    sparing = (padding, stride, frames) == ("valid", 2, None) and resampling in ("linear", "learned") and up_size > 1
     heard = keras.layers.Cropping1D(margins[0], dtype="float32", name="heard")(mixture)
-    features = keras.layers.Concatenate(dtype="float32")([heard, features])
 
-    estimates = _sources(features, heard, sources, output, labels, gated="output" in places)
+    def emitted_by_one(outputs: int, suffix: str = ""):
+        """Mixture -> what one ladder emits (B, T_out, outputs)."""
+        rates = _Rates(resampling, stride, resampling_size, padding, sparing)
+        block = _Blocks(conditioner, rates, depth, residual, normalisation, slope, suffix)
+        skips, features = [], conditioner(mixture, "input", rates.positions, f"input{suffix}")
+        for level in range(1, levels + 1):
+            features = block(features, widths(filters, level), down_size, "encoder", f"down_{level}", margins[level])
+            skips.append(rates.skip(features, margins[level]))
+            features = rates.slower(features, margins[level])
+        features = block(features, widths(filters, levels + 1), down_size, "bottleneck", "bottleneck")
+        for level in range(levels, 0, -1):
+            features = keras.layers.Concatenate()([skips[level - 1], rates.faster(features)])
+            features = block(features, widths(filters, level), up_size, "decoder", f"up_{level}")
+        features = keras.layers.Concatenate(dtype="float32")([heard, features])
+        last = keras.layers.Conv1D(outputs, 1, activation=activation, dtype="float32", name=f"sources{suffix}")
+        return last(features)
+
+    if separate:
+        each = [emitted_by_one(channels, f"_of_{n}") for n in range(1, emitted + 1)]
+        flat = keras.layers.Concatenate(dtype="float32")(each) if emitted > 1 else each[0]
+    else:
+        flat = emitted_by_one(emitted * channels)
+    if activation == "linear":
+        flat = Clip(dtype="float32")(flat)
+    estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(flat)
+    estimates = completed(estimates, heard, output, conditioner, Positions(margins[0], 1, margins[0]))
     inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
     return keras.Model(inputs, estimates, name="wave_unet")
 
 
+def wave_unet_lengths(
+    wanted_samples: int,
+    *,
+    levels: int = 12,
+    down_size: int = 15,
+    up_size: int = 5,
+    stride: int = 2,
+    depth: int = 1,
+    resampling: str = "linear",
+    resampling_size: int = 15,
+    padding: str = "valid",
+    **others: object,
+) -> Lengths:
+    """The lengths of a `wave_unet`; with `same` padding, those of one for excerpts of at least `wanted_samples`."""
+    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size)
+    if padding == "valid":
+        return ladder
+    return Padded(-(-wanted_samples // ladder.stride_samples) * ladder.stride_samples, ladder.stride_samples)
+
+
+def ladder_of(
+    levels: int, down_size: int, up_size: int, stride: int, depth: int, resampling: str, resampling_size: int
+) -> Ladder:
+    """The lengths of the valid filters that these choices make."""
+    filtered = resampling in ("lowpass", "strided")
+    return Ladder(levels, down_size, up_size, stride, depth, resampling_size if filtered else 1)
+
+
+class _Rates:
+    """Changes the sample rate of features, and knows where in the mixture they stand."""
+
+    def __init__(self, resampling: str, stride: int, size: int, padding: str, sparing: bool):
+        self.resampling, self.stride, self.size, self.padding = resampling, stride, size, padding
+        self.sparing = sparing
+        self.start, self.step = 0.0, 1
+
+    @property
+    def positions(self) -> Positions:
+        return Positions(self.start, self.step, self.start if self.padding == "valid" else self.step - 1)
+
+    def lost(self, taps: int) -> None:
+        """Takes note of a filter at the present rate: a valid one ends half its length away from the edges."""
+        if self.padding == "valid":
+            self.start += self.step * (taps - 1) / 2
+
+    def skip(self, features, margin: int):
+        """Features of a down block without so many samples on each side."""
+        return Centre(margin)(features) if self.sparing else keras.layers.Cropping1D(margin)(features)
+
+    def slower(self, features, margin: int):
+        """Features of a down block at the next level's rate."""
+        if self.sparing:
+            features = EverySecond(margin)(features)
+        elif self.resampling in ("linear", "learned"):
+            features = Decimate(self.stride, self.padding)(features)
+        else:
+            self.lost(self.size)
+            features = self._filtered_down(features)
+        self.step *= self.stride
+        return features
+
+    def faster(self, features):
+        """The rate of the level above."""
+        self.step //= self.stride
+        if self.resampling in ("linear", "learned"):
+            return Interpolate(self.stride, self.padding, learned=self.resampling == "learned")(features)
+        self.lost(self.size)
+        return self._filtered_up(features)
+
+    def _filtered_down(self, features):
+        if self.resampling == "lowpass":
+            return LowpassDecimate(self.stride, self.padding, self.size)(features)
+        if self.padding == "same":  # Keras pads a strided convolution so that its samples stand between those before
+            features = keras.layers.ZeroPadding1D((self.size - 1) // 2)(features)
+        return keras.layers.Conv1D(features.shape[-1], self.size, self.stride)(features)
+
+    def _filtered_up(self, features):
+        if self.resampling == "lowpass":
+            return LowpassInterpolate(self.stride, self.padding, self.size)(features)
+        features = keras.layers.Conv1DTranspose(features.shape[-1], self.size, self.stride)(features)
+        if self.padding == "valid":  # keep what every tap has heard
+            return keras.layers.Cropping1D(self.size - 1)(features)
+        before = (self.size - 1) // 2
+        return keras.layers.Cropping1D((before, self.size - self.stride - before))(features)
+
+
 class _Blocks:
-    """Convolution, modulation, LeakyReLU, one after the other; knows where in the mixture its features stand."""
+    """A block: convolutions, what came in beside them, modulation by context, LeakyReLU."""
 
-    def __init__(self, labels, places: Collection[str]):
-        self.labels, self.places = labels, places
-        self.start_samples, self.step_samples = 0.0, 1
+    def __init__(
+        self, conditioner, rates: _Rates, depth: int, residual: bool, normalisation: str, slope: float, suffix
+    ):
+        self.conditioner, self.rates, self.suffix = conditioner, rates, suffix
+        self.depth, self.residual, self.normalisation, self.slope = depth, residual, normalisation, slope
 
-    def __call__(self, features, width: int, size: int, name: str):
-        self.start_samples += self.step_samples * (size - 1) / 2
-        features = keras.layers.Conv1D(width, size, name=name)(features)
-        if self.labels is not None and ("every" in self.places or name in self.places):
-            film = FiLM(self.start_samples, self.step_samples, name=f"{name}_film")
-            features = film(features, self.labels)
-        return keras.layers.LeakyReLU(SLOPE, name=f"{name}_relu")(features)
+    def __call__(self, features, width: int, size: int, place: str, name: str, margin: int | None = None):
+        """Features after the block; `margin` tells a down block what its skip does without."""
+        padding, name = self.rates.padding, f"{name}{self.suffix}"
+        shortcut = features
+        for n in range(self.depth):
+            if n:
+                features = keras.layers.LeakyReLU(self.slope)(features)
+            layer = name if self.depth == 1 else f"{name}_{n + 1}"
+            last = n == self.depth - 1
+            features = self._convolution(width, size, margin if last else None, name=layer)(features)
+            self.rates.lost(size)
+            if self.normalisation == "group":
+                features = GroupNorm(name=f"{layer}_norm")(features)
+        if self.residual:
+            lost = self.depth * (size - 1) // 2 if padding == "valid" else 0
+            shortcut = keras.layers.Cropping1D(lost)(shortcut)
+            features = features + self._convolution(width, 1, margin, name=f"{name}_shortcut")(shortcut)
+        features = self.conditioner(features, place, self.rates.positions, name)
+        return keras.layers.LeakyReLU(self.slope, name=f"{name}_relu")(features)
 
-    def decimated(self, features):
-        self.step_samples *= 2
-        return Decimate()(features)
-
-    def interpolated(self, features):
-        self.step_samples //= 2
-        return Interpolate()(features)
-
-
-def _beside(skip, features, margin: int):
-    """Features of the way down, cropped by a margin, beside those of the way up."""
-    return keras.layers.Concatenate()([keras.layers.Cropping1D(margin)(skip), features])
-
-
-def _sources(features, heard, sources: int, output: str, labels, gated: bool):
-    """Features -> sources (B, T, S, C), in float32 whatever the rest computes in."""
-    if output == "difference" and sources < 2:
-        raise ValueError("output 'difference' needs at least two sources. Received: sources=1")
-    channels = heard.shape[-1]
-    emitted = sources - 1 if output == "difference" else sources
-    flat = keras.layers.Conv1D(emitted * channels, 1, activation="tanh", dtype="float32", name="sources")(features)
-    estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(flat)
-    if output == "difference":
-        estimates = ops.concatenate([estimates, _rest(heard, estimates)], axis=2)
-    present = ops.ones((1, sources)) if labels is None else labels
-    if gated and labels is not None:
-        estimates = estimates * labels[:, None, :, None]
-    if output == "consistent":
-        shares = present / ops.maximum(ops.sum(present, axis=1, keepdims=True), 1)
-        estimates = estimates + _rest(heard, estimates) * shares[:, None, :, None]
-    return estimates
-
-
-def _rest(heard, estimates):
-    """What the estimates leave of the mixture: (B, T, 1, C)."""
-    return heard[:, :, None] - ops.sum(estimates, axis=2, keepdims=True)
-
-
-def _require(name: str, received: Collection[str], known: Collection[str]) -> None:
-    if unknown := set(received) - set(known):
-        raise ValueError(f"expected {name} among {', '.join(known)}. Received: {', '.join(sorted(unknown))}")
+    def _convolution(self, width: int, size: int, margin: int | None, name: str):
+        if margin is not None and self.rates.sparing:
+            return HeardConv1D(width, size, margin, name=name)
+        return keras.layers.Conv1D(width, size, padding=self.rates.padding, name=name)

@@ -152,7 +152,7 @@ SCHEMAS = [Config.Training, Config.Test, Config.Evaluate]
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_every_key_is_documented_and_every_default_valid(schema):
     groups = [schema, *(f.annotation for f in schema.model_fields.values() if hasattr(f.annotation, "model_fields"))]
-    for group in groups:
+    for group in [*groups, *Config.NETWORKS.values()]:
         for name, field in group.model_fields.items():
             assert field.description or hasattr(field.annotation, "model_fields"), name
     assert Config.from_dict(schema, json.loads(json.dumps(Config.to_dict(schema())))) == schema()
@@ -183,6 +183,64 @@ def test_waveunet_is_the_papers_first_round():
     assert (paper.training.loss, paper.training.learning_rate, paper.training.batch_size) == ("mse", 1e-4, 16)
     assert (paper.training.validate_every, paper.training.patience) == (2_000, 20)
     assert (paper.training.decay, paper.model.conditioning) == ("constant", "none")
+
+
+STOLLER = {  # arXiv 1806.03185, table 1 and section 5.1: context, output, upsampling, channels, sources, rate
+    "baseline": ("same", "direct", "linear", 1, 2, 22_050),
+    "baseline_diff": ("same", "difference", "linear", 1, 2, 22_050),
+    "baseline_context": ("valid", "difference", "linear", 1, 2, 22_050),
+    "baseline_stereo": ("valid", "difference", "linear", 2, 2, 22_050),
+    "full": ("valid", "difference", "learned", 2, 2, 22_050),
+    "full_44KHz": ("valid", "difference", "learned", 2, 2, 44_100),
+    "full_multi_instrument": ("valid", "difference", "linear", 2, 4, 22_050),
+    "baseline_comparison": ("valid", "difference", "linear", 1, 2, 8_192),
+}
+
+
+@pytest.mark.parametrize("name", STOLLER)
+def test_the_published_wave_u_nets(name):
+    config = Config.resolve(Config.Training, Config.PRESETS, [name], {})
+    model, data = config.model, config.data
+    assert isinstance(model, Config.WaveUNet)
+    found = (model.padding, model.output, model.resampling, data.channels, len(data.sources), data.sample_rate_hz)
+    assert found == STOLLER[name]
+    assert (model.levels, model.down_size, model.up_size, model.slope) == (12, 15, 5, 0.2)
+    assert data.sources[-1] == "vocals"  # the original's order, whose last source is the difference
+
+
+def test_every_preset_tells_its_origin():
+    assert set(Config.ORIGINS) == set(Config.PRESETS)
+
+
+def trained(*names: str, **model: object) -> Config.Training:
+    return Config.resolve(Config.Training, Config.PRESETS, names, {"model": model})
+
+
+def test_another_network_keeps_what_all_networks_have_and_forgets_the_rest():
+    model = trained("demo", network="unet_spectrogram").model
+    assert isinstance(model, Config.UNetSpectrogram)
+    assert (model.conditioning, model.places, model.output) == ("film", ("every", "output"), "consistent")
+    assert model.levels == Config.UNetSpectrogram(network="unet_spectrogram").levels  # not the demo's
+    assert trained("demo", network="wave_unet").model == trained("demo").model
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (
+            {"network": "unet"},
+            "'model.network' must be one of wave_unet, unet_spectrogram, band_split; received 'unet'",
+        ),
+        ({"network": "band_split", "levels": 3}, "unknown key 'model.levels'"),
+        ({"network": "unet_spectrogram", "sizes": 3}, "unknown key 'model.sizes'; did you mean 'model.size'?"),
+        ({"down_size": 4}, "'model.down_size' must be odd; received 4"),
+        ({"resampling": "linea"}, "did you mean 'linear'?"),
+    ],
+)
+def test_mistakes_about_networks(model, line):
+    with pytest.raises(ValueError) as mistake:
+        trained(**model)
+    assert line in str(mistake.value) and "\n" not in str(mistake.value)
 
 
 # ---------------------------------------------------------------- under Sacred

@@ -1,105 +1,220 @@
-from Models.conditioning import FiLM
+from Models.conditioning import METHODS, PLACES, Additive, Attention, Conditioner, FiLM, Positions, at_moments, require
 
 import keras
 import numpy as np
 import pytest
-from models_oracle import assert_layer_contract, excerpts, randomise
+from keras import ops
+from models_oracle import assert_layer_contract, excerpts, gradient, modulated, randomise
+
+WIDTHS = {"concat": 4 + 3, "outer": 4 * 3}  # of four features under three entries
+GRIDS = [Positions(0, 1, 0), Positions(7, 1, 7), Positions(24.5, 4, 24.5), Positions(0, 4, 3), Positions(100, 16, 40)]
 
 
-def film(start_samples=0.0, step_samples=1, width=2, context_width=3) -> FiLM:
-    layer = FiLM(start_samples, step_samples)
-    layer.build((None, None, width), (None, context_width))
-    return randomise(layer)
-
-
-def adding(start_samples=0.0, step_samples=1) -> FiLM:
-    """A FiLM of one feature and one number of context, which adds the context to the feature."""
-    layer = film(start_samples, step_samples, width=1, context_width=1)
-    layer.set_weights([np.array([[0.0, 1.0]]), np.zeros(2)])
-    return layer
+def layer_of(method: str, positions: Positions = Positions(), random: bool = True):  # noqa: B008
+    """For four features and three entries of context, every weight random."""
+    layer = METHODS[method](**positions._asdict())
+    layer(np.zeros((1, 1, 4), np.float32), np.zeros((1, 3), np.float32))
+    return randomise(layer) if random else layer
 
 
 def computed(layer, features, context) -> np.ndarray:
     return keras.ops.convert_to_numpy(layer(features, context))
 
 
-def heard(start_samples, step_samples, samples, frames) -> np.ndarray:
-    """(T,): the moving context of one number a frame that features of zeros hear."""
-    layer = adding(start_samples, step_samples)
-    return computed(layer, np.zeros((1, samples, 1), np.float32), np.asarray(frames, np.float32)[None, :, None])[
-        0, :, 0
-    ]
+def labels_of(batch: int, entries: int = 3) -> np.ndarray:
+    return np.random.default_rng(3).uniform(0, 1, (batch, entries)).astype(np.float32)
 
 
-def test_a_new_film_is_the_identity():
-    features, labels = excerpts(7, batch=3, channels=4), excerpts(1, batch=3, channels=5)[:, 0]
-    np.testing.assert_array_equal(computed(FiLM(), features, labels), features)
-    moving = excerpts(6, batch=3, channels=5)
-    np.testing.assert_array_equal(computed(FiLM(), features, moving), features)
+def moved(context, moments: int, positions: Positions) -> np.ndarray:
+    """Context (F, D) at each moment (T, D): frames stand in the middle of even parts of the mixture."""
+    mixture_samples = positions.start + positions.step * (moments - 1) + 1 + positions.end
+    middles = (np.arange(len(context)) + 0.5) * mixture_samples / len(context)
+    places = positions.start + positions.step * np.arange(moments) + 0.5  # the middle of each sample
+    return np.stack([np.interp(places, middles, entry) for entry in np.asarray(context).T], axis=1)
 
 
-def test_labels_scale_and_shift_each_feature():
-    layer = film()
-    kernel, bias = layer.get_weights()
-    features, labels = excerpts(4, batch=3, channels=2), excerpts(1, batch=3, channels=3, seed=2)[:, 0]
-    result = computed(layer, features, labels)
-    for b in range(3):
-        gamma_0, gamma_1, beta_0, beta_1 = (np.dot(labels[b], kernel[:, k]) + bias[k] for k in range(4))
-        np.testing.assert_allclose(result[b, :, 0], (1 + gamma_0) * features[b, :, 0] + beta_0, atol=1e-5)
-        np.testing.assert_allclose(result[b, :, 1], (1 + gamma_1) * features[b, :, 1] + beta_1, atol=1e-5)
+# ---------------------------------------------------------------- what each method computes
 
 
-@pytest.mark.parametrize("frames", [1, 2, 7, 40])
-def test_context_that_does_not_move_is_static_context(frames):
-    layer = film(start_samples=6.5, step_samples=4)
-    features, labels = excerpts(20, batch=2, channels=2), excerpts(1, batch=2, channels=3)[:, 0]
-    moving = np.repeat(labels[:, None], frames, axis=1)
-    np.testing.assert_allclose(computed(layer, features, moving), computed(layer, features, labels), atol=1e-5)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_what_numpy_computes_and_every_example_hears_its_own_context(method):
+    positions = Positions(6.5, 4, 2)
+    layer = layer_of(method, positions)
+    weights = [np.asarray(weight, np.float64) for weight in layer.get_weights()]
+    features = excerpts(5, batch=3, channels=4)
+    for context in (labels_of(3), excerpts(6, batch=3, channels=3, seed=2)):
+        result = computed(layer, features, context)
+        assert result.shape == (3, 5, WIDTHS.get(method, 4))
+        for b in range(3):
+            heard = moved(context[b], 5, positions) if context.ndim == 3 else np.repeat(context[b : b + 1], 5, axis=0)
+            np.testing.assert_allclose(result[b], modulated(method, features[b], heard, weights), atol=2e-5)
+            alone = computed(layer, features[b : b + 1], context[b : b + 1])
+            np.testing.assert_allclose(result[b], alone[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("start_samples, step_samples, samples", [(0, 1, 50), (7, 1, 50), (24.5, 4, 20), (100, 16, 9)])
+@pytest.mark.parametrize("method", METHODS)
+def test_bands_that_share_a_moment_share_its_context(method):
+    layer = layer_of(method, Positions(2, 3, 2))
+    features = np.random.default_rng(1).normal(size=(2, 5, 6, 4)).astype(np.float32)  # (B, T, N, K)
+    for context in (labels_of(2), excerpts(6, batch=2, channels=3, seed=2)):
+        result = computed(layer, features, context)
+        assert result.shape == layer.compute_output_shape(features.shape, context.shape)
+        for n in range(6):
+            np.testing.assert_allclose(result[:, :, n], computed(layer, features[:, :, n], context), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "outer"])
+def test_a_new_layer_changes_nothing_and_learns_from_the_first_step(method):
+    layer = layer_of(method, random=False)
+    features = excerpts(7, batch=3, channels=4)
+    for context in (labels_of(3), excerpts(6, batch=3, channels=3)):
+        result = computed(layer, features, context)
+        np.testing.assert_array_equal(result[..., :4], features)
+        assert not result[..., 4:].any()
+
+    start, ramp = layer.get_weights(), np.arange(1, 8, dtype=np.float32)[:, None]
+
+    def loss(value, number):
+        weights = [value if n == number else weight for n, weight in enumerate(start)]
+        return ops.sum(layer.stateless_call(weights, [], features, labels_of(3))[0] * ramp)
+
+    slopes = [gradient(lambda value, n=n: loss(value, n), weight) for n, weight in enumerate(start)]
+    assert max(np.abs(slope).max() for slope in slopes) > 0.1
+
+
+def test_outer_leaves_nothing_of_what_is_absent():
+    features, labels = excerpts(5, batch=2, channels=4), np.array([[1, 0, 0.5], [0, 0, 0]], np.float32)
+    result = computed(layer_of("outer"), features, labels)
+    np.testing.assert_array_equal(result[0, :, 0::3], features[0])
+    np.testing.assert_array_equal(result[0, :, 2::3], features[0] / 2)
+    assert not result[0, :, 1::3].any() and not result[1].any()
+
+
+@pytest.mark.parametrize("method", ["attention", "additive_attention"])
+def test_an_absent_entry_says_nothing(method):
+    layer, features = layer_of(method), excerpts(5, batch=2, channels=4)
+    absent = np.array([[0.7, 0, 1], [0, 0, 0]], np.float32)
+    before = computed(layer, features, absent)
+    np.testing.assert_array_equal(before[1], features[1])
+    values = [weight.copy() for weight in layer.get_weights()]
+    values[2][1] += 100  # what the absent entry would say
+    layer.set_weights(values)
+    np.testing.assert_array_equal(computed(layer, features, absent), before)
+    assert np.abs(computed(layer, features, absent + 0.1) - before).max() > 1
+
+
+def test_attention_heeds_the_entry_whose_key_fits():
+    layer = Attention(width=2)
+    layer.build((None, None, 2), (None, 2))
+    layer.set_weights([100 * np.eye(2), np.eye(2), np.array([[10.0, 0], [0, 20.0]])])
+    features = np.array([[[1, 0], [0, 1]]], np.float32)
+    result = computed(layer, features, np.ones((1, 2), np.float32))
+    np.testing.assert_allclose(result - features, [[[10, 0], [0, 20]]], atol=1e-4)
+
+
+# ---------------------------------------------------------------- context that moves
+
+
+@pytest.mark.parametrize("positions", GRIDS)
 @pytest.mark.parametrize("frames", [1, 2, 5, 33])
-def test_moving_context_is_interpolated_at_the_true_positions(start_samples, step_samples, samples, frames):
-    context = np.random.default_rng(0).normal(size=frames)
-    mixture_samples = 2 * start_samples + step_samples * (samples - 1) + 1
-    middles = (np.arange(frames) + 0.5) * mixture_samples / frames
-    positions = start_samples + step_samples * np.arange(samples) + 0.5  # the middle of each sample
-    expected = np.interp(positions, middles, context)
-    np.testing.assert_allclose(heard(start_samples, step_samples, samples, context), expected, atol=1e-4)
+def test_moving_context_is_interpolated_at_the_true_positions(positions, frames):
+    context = np.random.default_rng(0).normal(size=(2, frames, 3)).astype(np.float32)
+    result = keras.ops.convert_to_numpy(at_moments(ops.convert_to_tensor(context), 20, positions))
+    for b in range(2):
+        np.testing.assert_allclose(result[b], moved(context[b], 20, positions), atol=1e-4)
 
 
-@pytest.mark.parametrize("start_samples, step_samples, samples", [(0, 1, 30), (7, 1, 30), (21, 4, 11), (30, 8, 6)])
-def test_one_frame_a_sample_reaches_its_own_sample(start_samples, step_samples, samples):
-    mixture_samples = 2 * start_samples + step_samples * (samples - 1) + 1
-    positions = start_samples + step_samples * np.arange(samples)
-    np.testing.assert_allclose(
-        heard(start_samples, step_samples, samples, np.arange(mixture_samples)), positions, atol=1e-4
-    )
-    for t in (0, samples // 2, samples - 1):
-        impulse = np.eye(mixture_samples)[positions[t]]
-        np.testing.assert_allclose(heard(start_samples, step_samples, samples, impulse), np.eye(samples)[t], atol=1e-4)
+@pytest.mark.parametrize("positions", [p for p in GRIDS if p.start == int(p.start)])
+def test_one_frame_a_sample_reaches_its_own_sample(positions):
+    def heard(context):
+        features = np.zeros((1, 11, 4), np.float32)
+        return computed(layer, features, np.asarray(context, np.float32)[None, :, None])[0, :, 0]
+
+    layer = Additive(**positions._asdict())
+    layer.build((None, None, 4), (None, 1))
+    layer.set_weights([np.ones((1, 4)), np.zeros(4)])
+    mixture_samples = positions.start + 10 * positions.step + 1 + positions.end
+    samples = positions.start + positions.step * np.arange(11)
+    np.testing.assert_allclose(heard(np.arange(mixture_samples)), samples, atol=1e-4)
+    for t in (0, 5, 10):
+        impulse = np.eye(mixture_samples)[samples[t]]
+        np.testing.assert_allclose(heard(impulse), np.eye(11)[t], atol=1e-4)
 
 
 def test_a_step_between_two_frames_lies_in_the_middle_of_the_mixture():
     # 2 frames over 101 + 2 * 50 samples: the middles at 50.25 and 150.75, hence 100 samples of slope, 0.5 at the centre
-    result = heard(50, 1, 101, [0, 1])
+    context = ops.convert_to_tensor(np.array([[[0.0], [1.0]]], np.float32))
+    result = keras.ops.convert_to_numpy(at_moments(context, 101, Positions(50, 1, 50)))[0, :, 0]
     assert result[50] == pytest.approx(0.5, abs=1e-6)
     np.testing.assert_allclose(np.diff(result)[1:-1], 1 / 100.5, atol=1e-6)
     np.testing.assert_allclose(result, 1 - result[::-1], atol=1e-6)
 
 
-def test_every_example_hears_its_own_moving_context():
-    layer = film(start_samples=3, step_samples=2)
-    features, context = excerpts(9, batch=4, channels=2), excerpts(6, batch=4, channels=3, seed=2)
-    together = computed(layer, features, context)
-    for b in range(4):
-        alone = computed(layer, features[b : b + 1], context[b : b + 1])
-        np.testing.assert_allclose(together[b], alone[0], atol=1e-6)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("frames", [1, 7, 40])
+def test_context_that_does_not_move_is_static_context(method, frames):
+    layer = layer_of(method, Positions(6.5, 4, 6.5))
+    features, labels = excerpts(20, batch=2, channels=4), labels_of(2)
+    moving = np.repeat(labels[:, None], frames, axis=1)
+    np.testing.assert_allclose(computed(layer, features, moving), computed(layer, features, labels), atol=1e-5)
 
 
+# ---------------------------------------------------------------- the contract
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("context_shape", [(2, 3), (2, 5, 3)])
-def test_the_layer_contract(context_shape, tmp_path):
+def test_the_layer_contract(method, context_shape, tmp_path):
     context = np.random.default_rng(3).uniform(-1, 1, context_shape).astype(np.float32)
-    layer = FiLM(start_samples=7, step_samples=2)
+    layer = METHODS[method](start=7, step=2, end=4.5)
     assert_layer_contract(layer, tmp_path, excerpts(9, batch=2, channels=4), context)
-    assert layer.get_config()["start_samples"] == 7 and layer.get_config()["step_samples"] == 2
+    config = layer.get_config()
+    assert (config["start"], config["step"], config["end"]) == (7, 2, 4.5)
+    assert config.get("score") == {"attention": "multiplicative", "additive_attention": "additive"}.get(method)
+
+
+# ---------------------------------------------------------------- which method stands where
+
+BLOCKS = ("encoder", "bottleneck", "decoder")
+
+
+@pytest.mark.parametrize(
+    "places, expected",
+    [
+        *(([place], {place}) for place in PLACES if place != "every"),
+        (["every"], {*BLOCKS}),
+        (["input", "decoder"], {"input", "decoder"}),
+        (["every", "input", "output", "encoder"], {*BLOCKS, "input", "output"}),
+        ([], set()),
+    ],
+)
+def test_a_conditioner_stands_where_it_was_told(places, expected):
+    labels, features = keras.Input((3,)), keras.Input((None, 4))
+    conditioner = Conditioner(labels, "film", places)
+    assert {place for place in PLACES if place != "every" and conditioner.at(place)} == expected
+    for place in ("input", *BLOCKS):
+        result = conditioner(features, place, Positions(3, 2, 1), "here")
+        assert (result is features) == (place not in expected)
+    plain = Conditioner(labels, "none", places)
+    assert not any(plain.at(place) for place in PLACES) and plain.context is None
+
+
+def test_a_layer_is_told_where_it_stands():
+    labels, features = keras.Input((3,)), keras.Input((None, 4))
+    heard = Conditioner(labels, "film", ["every"])(features, "decoder", Positions(3, 2, 1), "up_1")
+    (layer,) = (layer for layer in keras.Model([features, labels], heard).layers if isinstance(layer, FiLM))
+    assert layer.name == "up_1_film" and layer.positions == (3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "method, places, message",
+    [
+        ("flim", ["every"], "expected conditioning among none, concat, .*outer. Received: flim$"),
+        ("film", ["top", "all"], "expected places among input, .*, output. Received: all, top$"),
+        ("none", ["top"], "expected places among .* Received: top$"),
+    ],
+)
+def test_conditioning_that_there_is_not(method, places, message):
+    with pytest.raises(ValueError, match=message):
+        Conditioner(None, method, places)
+    require("colour", ["red"], ("red", "blue"))

@@ -1,5 +1,6 @@
-from Models.lengths import Ladder
-from Models.wave_unet import wave_unet
+from Models import networks
+from Models.lengths import Ladder, Padded
+from Models.wave_unet import wave_unet, wave_unet_lengths
 
 import numpy as np
 import pytest
@@ -8,27 +9,37 @@ from hypothesis import strategies as st
 from models_oracle import outputs
 
 PUBLISHED = Ladder(levels=12, down_size=15, up_size=5)
+ODD = [1, 3, 5, 9, 15, 25]
 LADDERS = st.builds(
-    Ladder, st.integers(1, 5), st.sampled_from([1, 3, 5, 9, 15, 25]), st.sampled_from([1, 3, 5, 7, 15, 25])
-)
+    Ladder,
+    st.integers(1, 4),
+    st.sampled_from(ODD),
+    st.sampled_from(ODD),
+    stride=st.sampled_from([2, 2, 3, 4]),
+    depth=st.integers(1, 3),
+    resampling_size=st.sampled_from([1, 3, 7, 15]),
+).filter(lambda ladder: ladder.stride_samples <= 81)
 
 
 def simulated(ladder: Ladder, length: int) -> int | None:
     """The length of the sources by walking through the network; None where something does not fit in its middle."""
     skips = [length]
     for _ in range(ladder.levels):
-        length -= ladder.down_size - 1
+        for _ in range(ladder.depth):
+            length -= ladder.down_size - 1
         skips.append(length)
-        if length < 1 or length % 2 == 0:
+        length -= ladder.resampling_size - 1
+        if length < 1 or (length - 1) % ladder.stride:
             return None
-        length = (length + 1) // 2
-    length -= ladder.down_size - 1
+        length = len(range(0, length, ladder.stride))
+    length -= ladder.depth * (ladder.down_size - 1)
     for _ in range(ladder.levels):
-        length = length + (length - 1)
+        length = length + (ladder.stride - 1) * (length - 1) - (ladder.resampling_size - 1)
         margin = skips.pop() - length
         if length < 1 or margin < 0 or margin % 2:
             return None
-        length -= ladder.up_size - 1
+        for _ in range(ladder.depth):
+            length -= ladder.up_size - 1
     return length if length >= 1 and (skips.pop() - length) % 2 == 0 else None
 
 
@@ -42,6 +53,7 @@ def test_the_published_lengths():
     assert PUBLISHED.bottleneck_samples(102405) == 30
     assert PUBLISHED.context_samples == 65527
     assert PUBLISHED.stride_samples == 4096
+    assert PUBLISHED.overlap_samples == 0
 
 
 def test_the_published_ladder_layer_by_layer():
@@ -56,7 +68,7 @@ def test_valid_lengths_are_a_stride_apart(k):
     assert PUBLISHED.output_samples(16389 + 4096 * k + 1) == 16389 + 4096 * (k + 1)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(LADDERS)
 def test_it_knows_all_valid_lengths_and_no_other(ladder):
     margin = 2 * ladder.context_samples
@@ -80,14 +92,14 @@ def test_the_lists_are_what_the_walk_meets(ladder, wanted):
     assert len(encoder) == ladder.levels + 1 and len(decoder) == ladder.levels
     assert encoder[0] == ladder.input_samples(sources) and decoder[-1] == sources
     margins = ladder.skip_margins()
-    meeting = [sources, *(length + ladder.up_size - 1 for length in decoder[::-1])]
+    meeting = [sources, *(length + ladder.depth * (ladder.up_size - 1) for length in decoder[::-1])]
     assert [down - 2 * margin for down, margin in zip(encoder, margins, strict=True)] == meeting
     assert margins[0] == ladder.context_samples
 
 
 @pytest.mark.parametrize(
     "levels, down_size, up_size",
-    [(1, 1, 1), (1, 15, 5), (2, 3, 7), (3, 5, 3), (3, 1, 5), (4, 9, 1), (5, 15, 5), (6, 3, 3), (7, 15, 5)],
+    [(1, 1, 1), (1, 15, 5), (2, 3, 7), (3, 5, 3), (3, 1, 5), (4, 9, 1), (5, 15, 5), (7, 3, 3)],
 )
 def test_a_built_model_has_these_lengths(levels, down_size, up_size):
     ladder = Ladder(levels, down_size, up_size)
@@ -104,12 +116,53 @@ def test_the_published_model_has_the_published_lengths():
     assert outputs(model, np.zeros((1, 147443 + 4096, 1), np.float32)).shape == (1, 16389 + 4096, 2, 1)
 
 
+def test_the_published_model_without_context_keeps_the_length():
+    model = wave_unet(2, filters=1, padding="same")
+    assert outputs(model, np.zeros((1, 16384, 1), np.float32)).shape == (1, 16384, 2, 1)
+
+
 def test_a_length_that_fits_nothing_is_named_with_the_next_that_does():
     with pytest.raises(ValueError, match=r"such as 16389.*Received: 16384$"):
         PUBLISHED.input_samples(16384)
 
 
-@pytest.mark.parametrize("numbers", [(0, 15, 5), (3, 14, 5), (3, 15, 4), (3, -1, 5), (3, 15, -3)])
+@pytest.mark.parametrize(
+    "numbers",
+    [(0, 15, 5), (3, 14, 5), (3, 15, 4), (3, -1, 5), (3, 15, -3), (3, 15, 5, 1), (3, 15, 5, 2, 0), (3, 15, 5, 2, 1, 8)],
+)
 def test_ladders_that_cannot_be_built(numbers):
-    with pytest.raises(ValueError, match="odd filter sizes. Received"):
+    with pytest.raises(ValueError, match="at least one level, a stride above 1 and odd filter sizes. Received"):
         Ladder(*numbers)
+
+
+# ---------------------------------------------------------------- separators that pad
+
+
+@pytest.mark.parametrize(
+    "samples, stride, overlap",
+    [(16384, 4096, 4096), (8192, 4096, 2048), (16, 4, 4), (24, 4, 4), (8, 4, 2), (7, 1, 1), (98304, 768, 24576)],
+)
+def test_a_padded_separator_knows_one_length(samples, stride, overlap):
+    lengths = Padded(samples, stride)
+    assert lengths.context_samples == 0 and lengths.stride_samples == stride
+    for wanted in (1, samples, samples + 1):
+        assert lengths.output_samples(wanted) == lengths.input_samples(samples) == samples
+    assert lengths.overlap_samples == overlap
+
+
+# ---------------------------------------------------------------- the lengths of a configuration
+
+
+def test_lengths_by_name_and_choices():
+    assert networks.lengths(16384, network="wave_unet") == PUBLISHED
+    assert networks.lengths(5, network="wave_unet", resampling="learned", output="direct") == PUBLISHED
+    assert networks.lengths(16384, network="wave_unet", padding="same") == Padded(16384, 4096)
+    assert networks.lengths(16385, network="wave_unet", padding="same") == Padded(5 * 4096, 4096)
+    assert networks.lengths(1, network="wave_unet", padding="same", levels=3, stride=4) == Padded(64, 64)
+
+
+@pytest.mark.parametrize("resampling, size", [("linear", 1), ("learned", 1), ("lowpass", 9), ("strided", 9)])
+def test_only_filters_lose_samples_in_resampling(resampling, size):
+    choices = {"levels": 2, "down_size": 5, "up_size": 3, "stride": 4, "depth": 2, "resampling_size": 9}
+    expected = Ladder(2, 5, 3, stride=4, depth=2, resampling_size=size)
+    assert wave_unet_lengths(1, resampling=resampling, **choices) == expected

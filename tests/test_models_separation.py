@@ -1,8 +1,8 @@
 import itertools
 
-from Models.lengths import Ladder
-from Models.separation import separate
-from Models.wave_unet import wave_unet
+from Models.lengths import Ladder, Padded
+from Models.separation import load_separator, separate
+from Models.wave_unet import wave_unet, wave_unet_lengths
 
 import numpy as np
 import pytest
@@ -13,14 +13,23 @@ STRIDE = LADDER.stride_samples
 LABELS = np.array([1, 0, 1], np.float32)
 
 
+SIZES = {"levels": 3, "filters": 2, "down_size": 5, "up_size": 3}
+
+
+def eager(model):
+    """Not compiled, which would take longer than the few windows of a test."""
+    model.compile(run_eagerly=True, jit_compile=False)
+    return model
+
+
 def separator(**choices):
     channels = choices.pop("channels", 1)
-    sizes = {"levels": 3, "filters": 2, "down_size": 5, "up_size": 3}
-    return randomise(wave_unet(3, channels, **sizes, **choices))
+    return eager(randomise(wave_unet(3, channels, **SIZES, **choices)))
 
 
-PLAIN = separator()
-CONDITIONED = separator(conditioning="film", places=["every"])
+PLAIN, CONDITIONED = separator(), separator(conditioning="film", places=["every"])
+PLAIN.compile()  # many tests use these
+CONDITIONED.compile()
 
 
 def track(samples: int, channels: int = 1) -> np.ndarray:
@@ -80,7 +89,8 @@ def test_the_blocks_do_not_matter(lengths):
 def test_any_ladder(numbers):
     levels, down_size, up_size = numbers
     ladder = Ladder(*numbers)
-    model = randomise(wave_unet(2, levels=levels, filters=2, down_size=down_size, up_size=up_size, output="direct"))
+    sizes = {"levels": levels, "filters": 2, "down_size": down_size, "up_size": up_size}
+    model = eager(randomise(wave_unet(2, **sizes, output="direct")))
     mixture = track(100)
     sources, margin = ladder.output_samples(100), ladder.context_samples
     padded = np.pad(mixture, ((margin, ladder.input_samples(sources) - 100 - margin), (0, 0)))
@@ -197,3 +207,129 @@ def test_labels_reach_the_separator():
 def test_a_conditioned_separator_wants_labels():
     with pytest.raises(ValueError, match="conditioned: expected labels of the sources that play. Received: none"):
         list(separate(CONDITIONED, LADDER, [track(10)]))
+
+
+def test_a_checkpoint_separates_compiled(tmp_path):
+    CONDITIONED.save(tmp_path / "model.keras")
+    mixture = track(60)
+    result = joined(load_separator(tmp_path / "model.keras"), LADDER, [mixture], LABELS)
+    np.testing.assert_allclose(result, whole(CONDITIONED, mixture, LABELS), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"resampling": "learned", "activation": "linear"},
+        {"resampling": "strided", "resampling_size": 7, "stride": 3, "levels": 2, "output": "consistent"},
+        {"resampling": "lowpass", "resampling_size": 7, "depth": 2, "residual": True, "levels": 2},
+        {"normalisation": "group", "filters": 4, "separate": True, "levels": 2},
+    ],
+    ids=str,
+)
+def test_any_separator_without_padding_is_one_forward_pass(choices):
+    choices = {**SIZES, **choices}
+    model, lengths = eager(randomise(wave_unet(2, **choices))), wave_unet_lengths(1, **choices)
+    mixture = track(150)
+    sources, margin = lengths.output_samples(150), lengths.context_samples
+    padded = np.pad(mixture, ((margin, lengths.input_samples(sources) - 150 - margin), (0, 0)))
+    result = joined(model, lengths, cut(mixture, 31), window_samples=3 * lengths.stride_samples)
+    np.testing.assert_allclose(result, outputs(model, padded[None])[0, :150], atol=1e-5)
+
+
+# ---------------------------------------------------------------- separators with padding
+
+PADDED = Padded(32, 8)
+OVERLAP, HOP = 8, 24
+WITH_PADDING = separator(padding="same", output="direct", conditioning="film", places=["every"])
+WITH_PADDING.compile()
+TRACKS = [1, OVERLAP - 1, HOP, 31, 32, 33, 3 * HOP - 1, 3 * HOP, 3 * HOP + OVERLAP, 150]
+
+
+class Scaling:
+    """The mixture once more, and half of it; or, where `placed`, how far into its window each sample lies."""
+
+    def __init__(self, placed: bool = False):
+        self.placed, self.input, self.inputs = placed, PLAIN.input, PLAIN.inputs
+
+    def predict_on_batch(self, inputs):
+        mixture = inputs["mixture"]
+        if self.placed:
+            mixture = np.broadcast_to(np.arange(mixture.shape[1], dtype=np.float32)[:, None], mixture.shape)
+        return np.stack([mixture, mixture / 2], axis=2)
+
+
+def faded(mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Windows a hop apart, each faded in over its beginning and out over its end, and summed: (T, S, C)."""
+    windows = -(-len(mixture) // HOP)
+    padded = np.pad(mixture, ((0, windows * HOP + 32 - len(mixture)), (0, 0)))
+    summed = np.zeros((len(padded), 3, 1))
+    for first in range(0, windows * HOP + 1, HOP):
+        inputs = {"mixture": padded[None, first : first + 32], "labels": labels[None]}
+        sources = WITH_PADDING.predict_on_batch(inputs)[0].astype(np.float64)
+        for n in range(OVERLAP):
+            weight = (n + 0.5) / OVERLAP
+            sources[n] *= weight if first else 1
+            sources[HOP + n] *= 1 - weight
+        summed[first : first + 32] += sources
+    return summed[: len(mixture)]
+
+
+def test_a_padded_model_has_these_lengths():
+    assert wave_unet_lengths(30, **SIZES, padding="same") == PADDED
+    assert PADDED.overlap_samples == OVERLAP and PADDED.samples - OVERLAP == HOP
+
+
+@pytest.mark.parametrize("samples", TRACKS)
+def test_padded_windows_are_cross_faded(samples):
+    mixture = track(samples)
+    result = joined(WITH_PADDING, PADDED, [mixture], LABELS)
+    assert result.shape == (samples, 3, 1) and result.dtype == np.float32
+    np.testing.assert_allclose(result, faded(mixture, LABELS), atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [PADDED, Padded(16, 8), Padded(8, 8), Padded(30, 1), Padded(4, 4)])
+@pytest.mark.parametrize("samples", TRACKS)
+def test_the_fades_of_two_windows_sum_to_one(samples, lengths):
+    mixture = track(samples)
+    result = joined(Scaling(), lengths, cut(mixture, 13))
+    assert result.shape == (samples, 2, 1)
+    np.testing.assert_allclose(result[:, 0], mixture, atol=1e-7)
+    np.testing.assert_allclose(result[:, 1], mixture / 2, atol=1e-7)
+
+
+def test_a_fade_goes_evenly_from_one_window_to_the_next():
+    places = joined(Scaling(placed=True), PADDED, [track(100)])[:, 0, 0]
+    np.testing.assert_array_equal(places[:HOP], np.arange(HOP))
+    old, new = np.arange(HOP, 32), np.arange(OVERLAP)
+    weights = (np.arange(OVERLAP) + 0.5) / OVERLAP
+    np.testing.assert_allclose(places[HOP:32], (1 - weights) * old + weights * new, atol=1e-5)
+    np.testing.assert_array_equal(places[32 : 2 * HOP], np.arange(OVERLAP, HOP))
+
+
+@pytest.mark.parametrize("lengths", [(1,), (7, 0, 1), (HOP,), (31,), (33, 3), (10_000,)])
+@pytest.mark.parametrize("window_samples, known", [(1, True), (1 << 18, False)])
+def test_neither_blocks_nor_the_wanted_window_matter_to_a_padded_separator(lengths, window_samples, known):
+    mixture = track(150)
+    blocks, samples = iter(cut(mixture, *lengths)), 150 if known else None
+    result = joined(WITH_PADDING, PADDED, blocks, LABELS, samples=samples, window_samples=window_samples)
+    np.testing.assert_array_equal(result, joined(WITH_PADDING, PADDED, [mixture], LABELS))
+
+
+def test_padded_sources_sum_to_the_mixture_to_the_last_sample():
+    model, mixture = separator(padding="same", output="consistent", channels=2), track(157, channels=2)
+    result = joined(model, PADDED, cut(mixture, 40))
+    assert result.shape == (157, 3, 2)
+    np.testing.assert_allclose(result.sum(axis=1), mixture, atol=1e-6)
+
+
+def test_a_padded_mono_separator_separates_each_channel_on_its_own():
+    mixture = track(100, channels=2)
+    result = joined(WITH_PADDING, PADDED, cut(mixture, 40), LABELS)
+    for c in range(2):
+        alone = joined(WITH_PADDING, PADDED, [mixture[:, c : c + 1]], LABELS)
+        np.testing.assert_allclose(result[:, :, c : c + 1], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [[], [track(0)], [track(0), track(0)]])
+def test_a_track_without_samples_and_a_padded_separator(blocks):
+    assert list(separate(WITH_PADDING, PADDED, blocks, LABELS)) == []

@@ -1,5 +1,6 @@
 """The scripts as a person calls them: the whole way from recorded notes to scores, and every mistake in one line."""
 
+import importlib
 import json
 import os
 import runpy
@@ -147,6 +148,35 @@ def test_an_unconditioned_run_trains_and_separates_without_labels(place, said):
     mixture = next(test_piece().glob("AuMix*"))
     assert said("Separate.py", mixture, "--run", "runs/plain", "--stems", "vn,bn", "--out", "all").code == 0
     assert {path.name for path in Path("all", mixture.stem).iterdir()} == {"vn.wav", "bn.wav"}
+
+
+NETWORKS = {
+    "band_split": ("features=3", "zones=2", "bands=2", "depth=1", "frame_samples=128", "hop_samples=64"),
+    "unet_spectrogram": ("levels=2", "filters=2", "separate=false", "frame_samples=128", "hop_samples=64"),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_any_network_goes_the_whole_way(place, said, network):
+    others = [words for words in TINY if not words.startswith("model.")]
+    keys = [f"model.{key}" for key in ("network=" + network, *NETWORKS[network])]
+    assert said("Training.py", "with", *others, *keys, "data.prepared=prepared", f"name={network}").code == 0
+    assert said("Test.py", "with", f"run=runs/{network}").code == 0
+    piece = test_piece()
+    mixture, rate_hz = soundfile.read(next(piece.glob("AuMix*")))
+    stems = sorted(Path("runs", network, "estimates/test", piece.name).glob("*.wav"))
+    np.testing.assert_allclose(sum(soundfile.read(stem)[0] for stem in stems), mixture, atol=1e-4)
+
+
+def test_models_are_listed(said, monkeypatch):
+    Config = importlib.import_module("Config")
+    few = {name: Config.PRESETS[name] for name in ("demo", "band_split")}
+    monkeypatch.setattr(Config, "PRESETS", few)
+    result = said("Training.py", "list_models")
+    assert result.code == 0, result.err
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in result.out.splitlines()[2:]]
+    assert [row[0] for row in rows] == list(few)
+    assert rows[0][2:5] == ["1,069,530", "12,275", "8,197"]  # the demo's, as README.md has them
 
 
 # ---------------------------------------------------------------- Separate.py

@@ -252,3 +252,16 @@ def test_a_terminal_gets_a_bar(monkeypatch):
         time.sleep(0.15)  # tqdm draws at most every 0.1 s
     assert "\r" in terminal.getvalue() and "3/3" in terminal.getvalue()
     assert type(Utils.progress(range(3))) is tqdm
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_a_table_is_markdown_with_numbers_to_the_right():
+    table = Utils.markdown_table(("name", "kind", "weights"), [["a", "long kind", "7"], ["bcdef", "b", "1,234,567"]])
+    assert table.splitlines() == [
+        "| name  | kind      |   weights |",
+        "| ----- | --------- | --------: |",
+        "| a     | long kind |         7 |",
+        "| bcdef | b         | 1,234,567 |",
+    ]

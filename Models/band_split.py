@@ -1,0 +1,245 @@
+"""The band-split recurrent network (Luo and Yu 2023, IEEE/ACM TASLP 31, figure 1), for all sources at once."""
+
+from collections.abc import Collection
+
+import keras
+from keras import ops
+
+from .conditioning import Conditioner, Positions
+from .lengths import Padded
+from .outputs import completed, emitted_sources
+from .spectrogram import InverseStft, Stft
+
+
+def band_split(
+    sources: int,
+    channels: int = 1,
+    *,
+    features: int = 32,
+    depth: int = 2,
+    zones: int = 4,
+    bands: int = 6,
+    frame_samples: int = 1024,
+    hop_samples: int = 256,
+    output: str = "consistent",
+    conditioning: str = "none",
+    places: Collection[str] = ("bottleneck",),
+    frames: int | None = None,
+) -> keras.Model:
+    """Splits the spectrum into bands, lets them listen along time and to each other, and masks the mixture's spectrum.
+
+    Every band becomes a few features of each frame. Blocks of two recurrent layers follow: one runs along time, both
+    ways, in each band, the other over the bands of each frame. From what they say, each band estimates a complex mask
+    for each source: it may turn the mixture's phase.
+
+    Args:
+        sources: S.
+        channels: C of the mixture and of each source.
+        features: of each band and frame.
+        depth: blocks.
+        zones: ranges of the spectrum in which all bands are equally wide: each twice as wide as those of the one below.
+        bands: in each zone.
+        frame_samples: window of the short-time Fourier transform; even.
+        hop_samples: samples between two frames; at most three quarters of a frame.
+        output: `direct`, `difference` or `consistent` (`outputs.completed`).
+        conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
+        places: where: some of `conditioning.PLACES`. `input` is the spectrum, `encoder` the split, `bottleneck` what
+            one block hands the next, `decoder` what the masks are estimated from.
+        frames: F of labels that move in time; None for labels that hold for the whole excerpt.
+
+    Returns:
+        A functional model {"mixture": (B, T, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T, S, C),
+        float32. `band_split_lengths` tells which T fit.
+
+    Raises:
+        ValueError: if a choice is unknown or two contradict each other.
+    """
+    mixture, labels = keras.Input((None, channels), name="mixture"), None
+    if conditioning != "none":
+        labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
+    conditioner, emitted = Conditioner(labels, conditioning, places), emitted_sources(output, sources)
+    moments = Positions((hop_samples - 1) / 2, hop_samples, (hop_samples - 1) / 2)
+    widths = band_widths(frame_samples // 2 + 1, zones, bands)
+
+    real, imaginary = Stft(frame_samples, hop_samples, name="stft")(mixture)
+    spectrum = keras.layers.Concatenate(dtype="float32")([real, imaginary])
+    spectrum = conditioner(spectrum, "input", moments, "input")
+    heard = BandSplit(widths, bands, features, name="split")(spectrum)
+    heard = conditioner(heard, "encoder", moments, "split")
+    for block in range(1, depth + 1):
+        heard = heard + AlongTime(features, name=f"time_{block}")(heard)
+        heard = heard + AcrossBands(features, name=f"bands_{block}")(heard)
+        heard = conditioner(heard, "decoder" if block == depth else "bottleneck", moments, f"bands_{block}")
+    masks = BandMasks(widths, bands, frame_samples // 2 + 1, 2 * emitted * channels, name="masks")(heard)
+    masks = keras.layers.Reshape((-1, frame_samples // 2 + 1, 2, emitted, channels), dtype="float32")(masks)
+    parts = _product(real[..., None, :], imaginary[..., None, :], masks[:, :, :, 0], masks[:, :, :, 1])
+    flat = keras.layers.Reshape((-1, frame_samples // 2 + 1, emitted * channels), dtype="float32")
+    estimates = InverseStft(frame_samples, hop_samples, name="inverse_stft")(*map(flat, parts))
+    estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(estimates)
+    estimates = completed(estimates, mixture, output, conditioner, Positions())
+    inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
+    return keras.Model(inputs, estimates, name="band_split")
+
+
+def band_split_lengths(wanted_samples: int, *, hop_samples: int = 256, **others: object) -> Padded:
+    """The lengths of a `band_split` for excerpts of at least `wanted_samples`: whole hops."""
+    return Padded(-(-wanted_samples // hop_samples) * hop_samples, hop_samples)
+
+
+def band_widths(bins: int, zones: int, bands: int) -> list[int]:
+    """Bins of a band in each zone, lowest first: each zone's twice the one's below, together at least all bins."""
+    narrowest = -(-bins // (bands * (2**zones - 1)))
+    return [narrowest * 2**zone for zone in range(zones)]
+
+
+def _product(a, b, c, d):
+    """(a + bi) (c + di), in parts."""
+    return a * c - b * d, a * d + b * c
+
+
+class Banded(keras.layers.Layer):
+    """What splits and joins bands, each of which has weights of its own.
+
+    Args:
+        widths: bins of a band in each zone.
+        bands: in each zone.
+    """
+
+    def __init__(self, widths: list[int], bands: int, **kwargs):
+        super().__init__(**kwargs)
+        self.widths, self.bands = list(widths), bands
+
+    def get_config(self):
+        return {**super().get_config(), "widths": self.widths, "bands": self.bands}
+
+
+@keras.saving.register_keras_serializable("vimss")
+class BandSplit(Banded):
+    """A spectrum (B, frames, bins, W) -> features of bands (B, frames, zones * bands, K).
+
+    A band is levelled to a mean square of 1, and how loud it was becomes one number beside its bins: its decibels over
+    100. Then each band has weights of its own. Source: Luo and Yu 2023, section III-A, but for the levelling.
+    """
+
+    def __init__(self, widths: list[int], bands: int, features: int, **kwargs):
+        super().__init__(widths, bands, **kwargs)
+        self.features = features
+
+    def build(self, shape):
+        glorot = keras.initializers.GlorotUniform
+        self.kernels = [
+            self.add_weight(
+                name=f"kernel_{zone}", shape=(self.bands, width * shape[-1] + 1, self.features), initializer=glorot()
+            )
+            for zone, width in enumerate(self.widths)
+        ]
+        count = len(self.widths) * self.bands
+        self.bias = self.add_weight(name="bias", shape=(count, self.features), initializer="zeros")
+
+    def call(self, spectrum):
+        batch, frames, bins, parts = ops.shape(spectrum)
+        spectrum = ops.pad(spectrum, [(0, 0), (0, 0), (0, self.bands * sum(self.widths) - bins), (0, 0)])
+        split, first = [], 0
+        for width, kernel in zip(self.widths, self.kernels, strict=True):
+            zone = spectrum[:, :, first : first + width * self.bands]
+            zone = ops.cast(ops.reshape(zone, (batch, frames, self.bands, width * parts)), "float32")
+            energy = ops.mean(ops.square(zone), axis=-1, keepdims=True) + 1e-6
+            zone = ops.concatenate([zone * ops.rsqrt(energy), ops.log10(energy) / 10], axis=-1)
+            split.append(ops.einsum("tfbw,bwk->tfbk", ops.cast(zone, self.compute_dtype), kernel))
+            first += width * self.bands
+        return ops.concatenate(split, axis=2) + self.bias
+
+    def compute_output_shape(self, shape):
+        return *shape[:2], len(self.widths) * self.bands, self.features
+
+    def get_config(self):
+        return {**super().get_config(), "features": self.features}
+
+
+@keras.saving.register_keras_serializable("vimss")
+class BandMasks(Banded):
+    """Features of bands (B, frames, zones * bands, K) -> masks (B, frames, bins, outputs), float32.
+
+    Each band's features go through a hidden layer of 2 K, tanh, with weights of its own. Source: Luo and Yu 2023,
+    section III-C, without the gate.
+    """
+
+    def __init__(self, widths: list[int], bands: int, bins: int, outputs: int, **kwargs):
+        super().__init__(widths, bands, **kwargs)
+        self.bins, self.outputs = bins, outputs
+
+    def build(self, shape):
+        features, count = shape[-1], len(self.widths) * self.bands
+        self.norm = keras.layers.RMSNormalization(dtype=self.dtype_policy)
+        self.norm.build(shape)
+        glorot = keras.initializers.GlorotUniform
+        hidden = (count, features, 2 * features)
+        self.hidden = self.add_weight(name="hidden", shape=hidden, initializer=glorot())
+        self.hidden_bias = self.add_weight(name="hidden_bias", shape=(count, 2 * features), initializer="zeros")
+        self.kernels, self.biases = [], []
+        for zone, width in enumerate(self.widths):
+            shape = (self.bands, 2 * features, width * self.outputs)
+            self.kernels.append(self.add_weight(name=f"kernel_{zone}", shape=shape, initializer=glorot()))
+            self.biases.append(self.add_weight(name=f"bias_{zone}", shape=shape[::2], initializer="zeros"))
+
+    def call(self, features):
+        batch, frames, _, _ = ops.shape(features)
+        hidden = ops.tanh(ops.einsum("tfbk,bkh->tfbh", self.norm(features), self.hidden) + self.hidden_bias)
+        zones = []
+        for zone, (width, kernel, bias) in enumerate(zip(self.widths, self.kernels, self.biases, strict=True)):
+            mine = hidden[:, :, zone * self.bands : (zone + 1) * self.bands]
+            masks = ops.einsum("tfbh,bhw->tfbw", mine, kernel) + bias
+            zones.append(ops.reshape(masks, (batch, frames, self.bands * width, self.outputs)))
+        return ops.cast(ops.concatenate(zones, axis=2)[:, :, : self.bins], "float32")
+
+    def compute_output_shape(self, shape):
+        return *shape[:2], self.bins, self.outputs
+
+    def get_config(self):
+        return {**super().get_config(), "bins": self.bins, "outputs": self.outputs}
+
+
+class _Recurrent(keras.layers.Layer):
+    """Levelling, a recurrent layer both ways, and a dense one back to as many features."""
+
+    def __init__(self, features: int, **kwargs):
+        super().__init__(**kwargs)
+        self.features = features
+
+    def build(self, shape):
+        policy, width = self.dtype_policy, shape[-1]
+        self.norm = keras.layers.RMSNormalization(dtype=policy)
+        lstm = keras.layers.LSTM(self.features, return_sequences=True, dtype=policy)
+        self.both_ways = keras.layers.Bidirectional(lstm, dtype=policy)
+        self.back = keras.layers.Dense(width, dtype=policy)
+        self.norm.build(shape)
+        self.both_ways.build((None, None, width))
+        self.back.build((None, None, 2 * self.features))
+
+    def run(self, features):
+        """Features (B, frames, bands, K) along the third axis."""
+        batch, rows, steps, width = ops.shape(features)
+        heard = ops.reshape(self.norm(features), (batch * rows, steps, width))
+        return ops.reshape(self.back(self.both_ways(heard)), (batch, rows, steps, width))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {**super().get_config(), "features": self.features}
+
+
+@keras.saving.register_keras_serializable("vimss")
+class AcrossBands(_Recurrent):
+    """Each frame's bands listen to each other: (B, frames, bands, K) -> the same. Source: section III-B."""
+
+    def call(self, features):
+        return self.run(features)
+
+
+@keras.saving.register_keras_serializable("vimss")
+class AlongTime(_Recurrent):
+    """Each band listens along time: (B, frames, bands, K) -> the same. Source: section III-B."""
+
+    def call(self, features):
+        return ops.transpose(self.run(ops.transpose(features, (0, 2, 1, 3))), (0, 2, 1, 3))

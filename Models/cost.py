@@ -1,0 +1,58 @@
+"""What a separator costs, by arithmetic on its layers: weights, lengths, multiplications."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+
+from .band_split import Banded
+from .conditioning import Linear
+from .lengths import Lengths
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Numbers of a separator.
+
+    Args:
+        parameters: weights, the untrained ones of normalisation included.
+        input_samples: length of the mixture of one excerpt.
+        output_samples: length of the sources of one excerpt.
+        flops: floating-point operations to separate one excerpt, two for each multiplication with a weight. What is
+            done without weights (interpolation, activations, Fourier transforms) is not counted: it is bound by memory.
+    """
+
+    parameters: int
+    input_samples: int
+    output_samples: int
+    flops: int
+
+
+def cost(separator: keras.Model, lengths: Lengths, wanted_samples: int) -> Cost:
+    """The cost of a separator for one excerpt of at least `wanted_samples`."""
+    output_samples = lengths.output_samples(wanted_samples)
+    input_samples = lengths.input_samples(output_samples)
+    flops = 2 * sum(multiplications(separator, input_samples))
+    return Cost(separator.count_params(), input_samples, output_samples, flops)
+
+
+def multiplications(separator: keras.Model, input_samples: int) -> Iterator[int]:
+    """Multiplications of each layer with its weights, for one mixture of so many samples."""
+    inputs = {name: keras.Input(tensor.shape[1:], name=name) for name, tensor in separator.input.items()}
+    inputs["mixture"] = keras.Input((input_samples, separator.input["mixture"].shape[-1]), name="mixture")
+    for layer in keras.models.clone_model(separator, input_tensors=inputs).layers:
+        for weight in layer.weights:
+            if len(weight.shape) > 1 and "bias" not in weight.name:
+                yield math.prod(weight.shape) * _positions(layer)
+
+
+def _positions(layer: keras.layers.Layer) -> int:
+    """How often a layer applies its weights: at each position of its output, of its input, or once for each frame."""
+    if isinstance(layer, Banded):
+        return layer.output.shape[1]  # each band has weights of its own
+    if isinstance(layer, Linear):
+        return math.prod(layer.input[1].shape[1:-1])
+    if isinstance(layer, (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose)):
+        return math.prod(layer.input.shape[1:-1])
+    return math.prod(layer.output.shape[1:-1])

@@ -1,0 +1,38 @@
+"""The networks by their names in a configuration. A new one is a builder, its lengths and a line here.
+
+A builder takes the numbers of sources and channels and the keys of its own, and returns a functional model
+{"mixture": (B, T_in, C), "labels": (B, S) if conditioned} -> sources (B, T_out, S, C), float32. Its lengths are a
+function of the wanted length of an excerpt and of the same keys.
+"""
+
+from collections.abc import Callable
+
+import keras
+
+from .band_split import band_split, band_split_lengths
+from .lengths import Lengths
+from .unet_spectrogram import unet_spectrogram, unet_spectrogram_lengths
+from .wave_unet import wave_unet, wave_unet_lengths
+
+NETWORKS: dict[str, tuple[Callable[..., keras.Model], Callable[..., Lengths]]] = {
+    "wave_unet": (wave_unet, wave_unet_lengths),
+    "band_split": (band_split, band_split_lengths),
+    "unet_spectrogram": (unet_spectrogram, unet_spectrogram_lengths),
+}
+
+
+def separator(sources: int, channels: int, *, network: str, **choices: object) -> keras.Model:
+    """The separator that a configuration describes, with fresh weights.
+
+    Args:
+        sources: S.
+        channels: C.
+        network: a key of `NETWORKS`.
+        choices: the keys of that network.
+    """
+    return NETWORKS[network][0](sources, channels, **choices)
+
+
+def lengths(wanted_samples: int, *, network: str, **choices: object) -> Lengths:
+    """The lengths of that separator, for excerpts of at least `wanted_samples` where it is built for one length."""
+    return NETWORKS[network][1](wanted_samples, **choices)
