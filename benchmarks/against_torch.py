@@ -1,6 +1,6 @@
 """The full-size Wave-U-Net beside a plain PyTorch build of the same graph: `python -m benchmarks.against_torch`.
 
-Needs PyTorch (`pip install torch`), which nothing else here does. Prints one JSON line: seconds of a training step
+Needs PyTorch (`pip install '.[torch]'`), which nothing else here does. Prints one JSON line: seconds of a training step
 (batches of 4, 147443 -> 16389 samples, 13 sources, Adam) of both; seconds to separate a minute, by long windows here
 and by sliding the published window there; and how both compare with the time that their multiplications would take at
 the rate of this machine's matrix products (float32, 2048 x 2048), `floor_share`. Both have the same weights and must
