@@ -209,18 +209,22 @@ class _Recurrent(keras.layers.Layer):
     def build(self, shape):
         policy, width = self.dtype_policy, shape[-1]
         self.norm = keras.layers.RMSNormalization(dtype=policy)
-        lstm = keras.layers.LSTM(self.features, return_sequences=True, dtype=policy)
-        self.both_ways = keras.layers.Bidirectional(lstm, dtype=policy)
-        self.back = keras.layers.Dense(width, dtype=policy)
+        # Not Bidirectional: it copies its layer by way of serialisation, which while a model is loaded may hand it the
+        # copy of another one (an object is known there by its address, and addresses come back).
+        self.forwards = keras.layers.LSTM(self.features, return_sequences=True, dtype=policy)
+        self.backwards = keras.layers.LSTM(self.features, return_sequences=True, go_backwards=True, dtype=policy)
+        self.joined = keras.layers.Dense(width, dtype=policy)
         self.norm.build(shape)
-        self.both_ways.build((None, None, width))
-        self.back.build((None, None, 2 * self.features))
+        self.forwards.build((None, None, width))
+        self.backwards.build((None, None, width))
+        self.joined.build((None, None, 2 * self.features))
 
     def run(self, features):
         """Features (B, frames, bands, K) along the third axis."""
         batch, rows, steps, width = ops.shape(features)
         heard = ops.reshape(self.norm(features), (batch * rows, steps, width))
-        return ops.reshape(self.back(self.both_ways(heard)), (batch, rows, steps, width))
+        both = ops.concatenate([self.forwards(heard), ops.flip(self.backwards(heard), axis=1)], axis=-1)
+        return ops.reshape(self.joined(both), (batch, rows, steps, width))
 
     def compute_output_shape(self, shape):
         return shape

@@ -162,6 +162,7 @@ def test_half_precision_keeps_weights_and_sources_in_float32(number):
     assert all(weight.dtype == "float32" for weight in half.weights)
     blocks = [layer for layer in half.layers if layer.name.startswith(("down", "up", "bottleneck"))]
     assert {layer.compute_dtype for layer in blocks} == {"bfloat16"}
+    assert {layer.compute_dtype for layer in half.layers if layer.name.startswith("sources")} == {"float32"}
     arrays = inputs(number)
     result = outputs(half, *arrays)
     assert result.dtype == np.float32
