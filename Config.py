@@ -409,7 +409,7 @@ PRESETS: Mapping[str, Tree] = {
         "data": {"sources": _VOICE, "sample_rate_hz": 8_192, "output_samples": 98_560},
         "training": {"batch_size": 4},
     },
-    # Jansson et al. (ISMIR 2017) as that paper compared it, U7a and U7: the error of the audio, or of the magnitudes.
+    # Jansson et al. (ISMIR 2017) as that paper compared it: the error of the audio, or of the magnitudes.
     # 128 frames, 12 s; the published excerpt of 98560 samples has the 128 before and after as well.
     "unet_spectrogram": _UNET_SPECTROGRAM,
     "unet_spectrogram_l1": _UNET_SPECTROGRAM | {"training": _UNET_SPECTROGRAM["training"] | {"loss": "magnitudes"}},
@@ -457,8 +457,8 @@ ORIGINS: Mapping[str, str] = {
     "full_44KHz": "Stoller et al. 2018, M5-HighSR",
     "full_multi_instrument": "Stoller et al. 2018, M6",
     "baseline_comparison": "Stoller et al. 2018, M7",
-    "unet_spectrogram": "Jansson et al. 2017, U7",
-    "unet_spectrogram_l1": "Jansson et al. 2017, U7a",
+    "unet_spectrogram": "Jansson et al. 2017, loss on audio",
+    "unet_spectrogram_l1": "Jansson et al. 2017, loss on magnitudes",
     "improved": "after Wave-U-Net-Pytorch, 2019",
     "band_split": "after Luo and Yu 2023",
 }

@@ -33,6 +33,7 @@ ROUNDS = 3
 LADDER = Ladder(levels=12, down_size=15, up_size=5)
 OUTPUT_SAMPLES = LADDER.output_samples(16_384)
 INPUT_SAMPLES = LADDER.input_samples(OUTPUT_SAMPLES)
+HOP_SAMPLES = 16_384  # a multiple of the decimation, as the output's 16389 are not
 SMALLEST_TRAINING, SMALLEST_SEPARATION, SMALLEST_SHARE, LARGEST_DIFFERENCE = 1.4, 5, 0.75, 1e-5
 
 
@@ -133,10 +134,10 @@ def sliding_windows(model: TorchWaveUNet, track: np.ndarray, windows: int = 6) -
     padded = torch.from_numpy(np.pad(track[:, 0], (margin, margin)))
 
     def separated() -> np.ndarray:
-        starts = range(0, windows * OUTPUT_SAMPLES, OUTPUT_SAMPLES)
+        starts = range(0, windows * HOP_SAMPLES, HOP_SAMPLES)
         with torch.inference_mode():
             pieces = [model(padded[None, None, start : start + INPUT_SAMPLES])[0].T.numpy() for start in starts]
-        return np.concatenate(pieces)
+        return np.concatenate([piece[:HOP_SAMPLES] for piece in pieces])
 
     return separated
 
