@@ -227,9 +227,10 @@ class LowpassInterpolate(_Resampling):
 
 @keras.saving.register_keras_serializable("vimss")
 class GroupNorm(keras.layers.Layer):
-    """Levels groups of eight features, or fewer, at each moment on its own, then scales and shifts each feature.
+    """Levels groups of eight features at each moment on its own, then scales and shifts each feature.
 
-    Statistics over time, which batch and group normalisation take, would let a window's length decide its sources.
+    Features that eight does not divide are one group: smaller ones would leave little of what they say. Statistics over
+    time, which batch and group normalisation take, would let a window's length decide its sources.
     Source: Wu and He 2018, equation 1, with the set of each moment alone.
     """
 
@@ -241,7 +242,7 @@ class GroupNorm(keras.layers.Layer):
 
     def call(self, features):
         *outer, width = ops.shape(features)
-        group = np.gcd(width, self.WIDTH)
+        group = width if width % self.WIDTH else self.WIDTH
         grouped = ops.cast(ops.reshape(features, (*outer, width // group, group)), "float32")
         mean, variance = ops.moments(grouped, axes=-1, keepdims=True)
         levelled = ops.reshape((grouped - mean) * ops.rsqrt(variance + 1e-5), (*outer, width))

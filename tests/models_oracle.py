@@ -217,9 +217,9 @@ class _Network:
 
 
 def levelled(features):
-    """Each moment's groups of eight features, or of as many as divide them, with mean 0 and variance 1."""
+    """Each moment's groups of eight features, or all of them where eight does not divide them, levelled."""
     new, width = np.zeros(features.shape), features.shape[1]
-    group = max(n for n in (1, 2, 4, 8) if width % n == 0)
+    group = 8 if width % 8 == 0 else width
     for t in range(len(features)):
         for first in range(0, width, group):
             values = features[t, first : first + group]

@@ -181,7 +181,7 @@ def test_a_heard_convolution_is_a_convolution_and_its_two_hearers(samples, size,
 # ---------------------------------------------------------------- levels
 
 
-@pytest.mark.parametrize("width, group", [(1, 1), (2, 2), (3, 1), (8, 8), (12, 4), (24, 8)])
+@pytest.mark.parametrize("width, group", [(1, 1), (2, 2), (3, 3), (8, 8), (12, 12), (24, 8)])
 def test_group_normalisation_is_numpys(width, group):
     features = 3 + 5 * excerpts(7, batch=2, channels=width)
     layer = GroupNorm()
