@@ -6,8 +6,8 @@ The preset's bfloat16 is for accelerators; it is measured beside float32, the pr
 computes what nobody hears, too, as published: labels that move in time make it do so, here by a single frame. `wide` is
 the preset `urmp_wide` in batches of 2, which hear about as many samples and supervise more of them
 (`supervised_seconds_per_second`: seconds of sources in a batch over the seconds of its step). Ends with 1 where a step
-with XLA needs 8 GB or more, or where `wide` needs more memory than `every_sample` or supervises less than 3 times as
-much.
+with XLA needs 8 GB or more, or where `wide` needs a tenth more memory than that, or supervises less than 3 times as
+much as `every_sample`.
 """
 
 import json
@@ -53,7 +53,7 @@ def main() -> None:
     }
     rounded = {name: round(ratio, 2) for name, ratio in ratios.items()}
     print(json.dumps({"benchmark": "training_step", "batch_size": BATCH_SIZE, **results, **rounded}))
-    enough = wide["peak_gb"] <= published["peak_gb"] and ratios["wide_than_every_sample"] >= SMALLEST_WIDE_RATIO
+    enough = wide["peak_gb"] <= 1.1 * xla["peak_gb"] and ratios["wide_than_every_sample"] >= SMALLEST_WIDE_RATIO
     sys.exit(xla["peak_gb"] >= LARGEST_PEAK_GB or not enough)
 
 
