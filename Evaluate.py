@@ -15,13 +15,14 @@ from pathlib import Path
 import Config
 import Metrics
 import Utils
+from Experiment import Experiment, register
 from Input.prepared import Prepared, Track
 from Input.stems import read_stems
 
 import numpy as np
 import pandas as pd
 
-experiment = Config.register(Config.Experiment("evaluate"), Config.Evaluate)
+experiment = register(Experiment("evaluate"), Config.Evaluate)
 
 
 @experiment.main

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import Config
 import Utils
+from Experiment import Experiment, register
 from Input.prepared import Prepared, labels_of
 from Input.stems import write_stems
 from Models import networks
@@ -22,7 +23,7 @@ from Models.separation import load_separator, separate
 import keras
 import numpy as np
 
-experiment = Config.register(Config.Experiment("test"), Config.Test)
+experiment = register(Experiment("test"), Config.Test)
 
 
 @experiment.main

@@ -16,6 +16,7 @@ from typing import Any
 
 import Config
 import Utils
+from Experiment import Experiment, RunFolder, register
 from Input.examples import Augmentation, Excerpt, TrainingExamples, Windows
 from Input.prepared import Prepared
 from Metrics import loss_curve
@@ -26,8 +27,8 @@ from Models.separation import WINDOW_SAMPLES
 
 import keras
 
-experiment = Config.register(Config.Experiment("training"), Config.Training, Config.PRESETS)
-experiment.observers.append(Config.RunFolder(Utils.RUNS))
+experiment = register(Experiment("training"), Config.Training, Config.PRESETS)
+experiment.observers.append(RunFolder(Utils.RUNS))
 
 
 @experiment.command(unobserved=True)

@@ -2,8 +2,10 @@
 
     PREPARED/manifest.json                      tracks, their parts, splits, source rates, checksums
     PREPARED/<track>/<number>_<instrument>.wav  one part: PCM of 16 bits, at the prepared rate
+    PREPARED/<track>/0_mixture.wav              the recorded mixture, where the data set has one
 
-The mixture is not stored: it is the sum of the parts. People can listen to every file.
+A mixture is the sum of the parts; the recorded one, which never is exactly, is for tests. People can listen to every
+file.
 """
 
 import hashlib
@@ -31,13 +33,22 @@ class Part(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class Track(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """One piece: its parts, all of `samples` samples. A group is a composition that no split may divide."""
+    """One piece: its parts, all of `samples` samples. A group is a composition that no split may divide.
+
+    `mixture` is the recorded one: number 0, instrument `mixture`.
+    """
 
     name: str
     split: str
     group: str
     samples: int
     parts: tuple[Part, ...]
+    mixture: Part | None = None
+
+    @property
+    def files(self) -> tuple[Part, ...]:
+        """What the track has on disk: the parts, and the recorded mixture if there is one."""
+        return self.parts if self.mixture is None else (*self.parts, self.mixture)
 
     @property
     def instruments(self) -> frozenset[str]:
@@ -92,13 +103,13 @@ class Prepared:
             known = ", ".join(sorted({track.split for track in self.manifest.tracks}))
             raise ValueError(f"{self.root} has no track in the split '{name}'; it has: {known}")
         for track in tracks:
-            for part in track.parts:
+            for part in track.files:
                 self._require_whole(track, part)
         return tracks
 
-    def read(self, part: Part, start: int, samples: int) -> np.ndarray:
-        """Samples of a part `(samples, C)`, float32, full scale 1.0, from `start` on; zero outside of the track."""
-        excerpt = np.zeros((samples, self.channels), np.float32)
+    def read_pcm(self, part: Part, start: int, samples: int) -> np.ndarray:
+        """Samples of a part `(samples, C)`, int16, from `start` on; zero outside of the track."""
+        excerpt = np.zeros((samples, self.channels), np.int16)
         first, frame_bytes = max(0, start), 2 * self.channels
         path = self.root / part.file
         try:
@@ -109,8 +120,12 @@ class Prepared:
         except (OSError, ValueError) as error:
             reason = f"cannot be read ({error}); `Prepare.py check {self.root}` lists all faults"
             raise ValueError(f"{path} {reason}") from None
-        np.multiply(pcm, np.float32(1 / FULL_SCALE), out=excerpt[first - start :][: len(pcm)])
+        excerpt[first - start :][: len(pcm)] = pcm
         return excerpt
+
+    def read(self, part: Part, start: int, samples: int) -> np.ndarray:
+        """Samples of a part `(samples, C)`, float32, full scale 1.0, from `start` on; zero outside of the track."""
+        return self.read_pcm(part, start, samples) * np.float32(1 / FULL_SCALE)
 
     def sources(self, track: Track, names: tuple[str, ...], start: int = 0, samples: int | None = None) -> np.ndarray:
         """The parts of a track summed into their sources `(T, S, C)`, float32; the whole track where no span is given.

@@ -11,7 +11,9 @@ F context frames. Context is (B, D) where it holds for the whole excerpt (labels
 - `networks`: the separators by name.
 - `wave_unet`: the Wave-U-Net and its family (Stoller et al. 2018).
 - `band_split`: recurrent layers across the bands of the spectrum (Luo and Yu 2023).
+- `lstm_unet`: strided convolutions and recurrent layers on the waveform (after Défossez et al. 2019).
 - `unet_spectrogram`: a U-Net on magnitudes (Jansson et al. 2017).
+- `recurrent`: LSTMs both ways.
 - `spectrogram`: the short-time Fourier transform and its inverse.
 - `lengths`: which lengths fit, a matter of arithmetic.
 - `conditioning`: how context modulates features.

@@ -8,6 +8,7 @@ from keras import ops
 from .conditioning import Conditioner, Positions
 from .lengths import Padded
 from .outputs import completed, emitted_sources
+from .recurrent import Recurrent
 from .spectrogram import InverseStft, Stft
 
 
@@ -199,51 +200,19 @@ class BandMasks(Banded):
         return {**super().get_config(), "bins": self.bins, "outputs": self.outputs}
 
 
-class _Recurrent(keras.layers.Layer):
-    """Levelling, a recurrent layer both ways, and a dense one back to as many features."""
-
-    def __init__(self, features: int, **kwargs):
-        super().__init__(**kwargs)
-        self.features = features
-
-    def build(self, shape):
-        policy, width = self.dtype_policy, shape[-1]
-        self.norm = keras.layers.RMSNormalization(dtype=policy)
-        # Not Bidirectional: it copies its layer by way of serialisation, which while a model is loaded may hand it the
-        # copy of another one (an object is known there by its address, and addresses come back).
-        self.forwards = keras.layers.LSTM(self.features, return_sequences=True, dtype=policy)
-        self.backwards = keras.layers.LSTM(self.features, return_sequences=True, go_backwards=True, dtype=policy)
-        self.joined = keras.layers.Dense(width, dtype=policy)
-        self.norm.build(shape)
-        self.forwards.build((None, None, width))
-        self.backwards.build((None, None, width))
-        self.joined.build((None, None, 2 * self.features))
-
-    def run(self, features):
-        """Features (B, frames, bands, K) along the third axis."""
-        batch, rows, steps, width = ops.shape(features)
-        heard = ops.reshape(self.norm(features), (batch * rows, steps, width))
-        both = ops.concatenate([self.forwards(heard), ops.flip(self.backwards(heard), axis=1)], axis=-1)
-        return ops.reshape(self.joined(both), (batch, rows, steps, width))
-
-    def compute_output_shape(self, shape):
-        return shape
-
-    def get_config(self):
-        return {**super().get_config(), "features": self.features}
-
-
 @keras.saving.register_keras_serializable("vimss")
-class AcrossBands(_Recurrent):
+class AcrossBands(Recurrent):
     """Each frame's bands listen to each other: (B, frames, bands, K) -> the same. Source: section III-B."""
 
     def call(self, features):
-        return self.run(features)
+        batch, frames, bands, width = ops.shape(features)
+        heard = super().call(ops.reshape(features, (batch * frames, bands, width)))
+        return ops.reshape(heard, (batch, frames, bands, width))
 
 
 @keras.saving.register_keras_serializable("vimss")
-class AlongTime(_Recurrent):
+class AlongTime(AcrossBands):
     """Each band listens along time: (B, frames, bands, K) -> the same. Source: section III-B."""
 
     def call(self, features):
-        return ops.transpose(self.run(ops.transpose(features, (0, 2, 1, 3))), (0, 2, 1, 3))
+        return ops.transpose(super().call(ops.transpose(features, (0, 2, 1, 3))), (0, 2, 1, 3))

@@ -41,6 +41,10 @@ class Padded:
     stride_samples: int = 1
     context_samples: int = 0
 
+    def __post_init__(self) -> None:
+        if self.samples < 4:
+            raise ValueError(f"expected excerpts of at least 4 samples, to be cross-faded. Received: {self.samples}")
+
     @property
     def overlap_samples(self) -> int:
         """A quarter of a window, a multiple of the stride where that fits."""

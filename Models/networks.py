@@ -11,12 +11,14 @@ import keras
 
 from .band_split import band_split, band_split_lengths
 from .lengths import Lengths
+from .lstm_unet import lstm_unet, lstm_unet_lengths
 from .unet_spectrogram import unet_spectrogram, unet_spectrogram_lengths
 from .wave_unet import wave_unet, wave_unet_lengths
 
 NETWORKS: dict[str, tuple[Callable[..., keras.Model], Callable[..., Lengths]]] = {
     "wave_unet": (wave_unet, wave_unet_lengths),
     "band_split": (band_split, band_split_lengths),
+    "lstm_unet": (lstm_unet, lstm_unet_lengths),
     "unet_spectrogram": (unet_spectrogram, unet_spectrogram_lengths),
 }
 

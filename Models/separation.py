@@ -76,6 +76,9 @@ def separate(
             yield separated(heard[:window])
             heard, pending = heard[hop:], pending - hop
     while heard is not None and pending > 0:
+        if fading is not None and pending <= overlap:  # the window before reaches the end of the track
+            yield fading[:pending]
+            break
         last = np.zeros((window, heard.shape[1]), np.float32)
         last[: min(window, len(heard))] = heard[:window]
         yield separated(last)[:pending]

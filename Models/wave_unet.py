@@ -128,6 +128,8 @@ def wave_unet(
         flat = Clip(dtype="float32")(flat)
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(flat)
     estimates = completed(estimates, heard, output, conditioner, Positions(margins[0], 1, margins[0]))
+    if (activation, output) == ("linear", "difference"):  # the last source has not been clipped yet
+        estimates = Clip(dtype="float32")(estimates)
     inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
     return keras.Model(inputs, estimates, name="wave_unet")
 

@@ -93,7 +93,8 @@ def wave_unet_by_hand(model, mixture, labels=None, **choices):
     heard = mixture if same else _centre(mixture, len(flat))
     estimates = [flat[:, first : first + channels] for first in range(0, flat.shape[1], channels)]
     if output == "difference":
-        estimates.append(heard - sum(estimates))
+        rest = heard - sum(estimates)
+        estimates.append(rest if ladder["activation"] == "tanh" else np.clip(rest, -1, 1))
     present = np.ones(sources) if labels is None else np.asarray(labels)
     if labels is not None and "output" in ladder["places"]:
         estimates = [present[n] * estimate for n, estimate in enumerate(estimates)]

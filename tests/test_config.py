@@ -1,11 +1,8 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import Config
-from Utils import errors_in_one_line
 
 import pytest
 from pydantic import Field
@@ -229,7 +226,7 @@ def test_another_network_keeps_what_all_networks_have_and_forgets_the_rest():
     [
         (
             {"network": "unet"},
-            "'model.network' must be one of wave_unet, unet_spectrogram, band_split; received 'unet'",
+            "'model.network' must be one of wave_unet, unet_spectrogram, band_split, lstm_unet; received 'unet'",
         ),
         ({"network": "band_split", "levels": 3}, "unknown key 'model.levels'"),
         ({"network": "unet_spectrogram", "sizes": 3}, "unknown key 'model.sizes'; did you mean 'model.size'?"),
@@ -243,181 +240,7 @@ def test_mistakes_about_networks(model, line):
     assert line in str(mistake.value) and "\n" not in str(mistake.value)
 
 
-# ---------------------------------------------------------------- under Sacred
-
-
-@pytest.fixture
-def experiment(tmp_path, monkeypatch):
-    """An experiment in an empty folder; its main function returns the configuration that it received."""
-    monkeypatch.chdir(tmp_path)
-    made = Config.register(Config.Experiment("tiny"), Tiny, PRESETS)
-    made.observers.append(Config.RunFolder("runs"))
-    made.mistake = None
-
-    @made.main
-    def main(_config, _run):
-        if made.mistake:
-            raise made.mistake
-        Path("runs", _run._id, "weights").touch()
-        return Config.to_dict(Config.from_dict(Tiny, _config))
-
-    return made
-
-
-def command(experiment, line):
-    with errors_in_one_line("tiny.py"):
-        return experiment.run_commandline("tiny.py " + line)
-
-
-def stored(run, file="config.json"):
-    return json.loads(Path("runs", run, file).read_text())
-
-
-def test_sacred_stores_and_passes_on_what_the_schema_says(experiment):
-    run = command(experiment, "with deep flag=false net.weights=null net.sources=fl,ob name=a")
-    expected = resolve({"flag": False, "net": {"weights": None, "sources": ["fl", "ob"]}, "name": "a"}, "deep")
-    assert run.result == run.config == stored("a") == Config.to_dict(expected)
-    assert stored("a", "run.json")["meta"]["named_configs"] == ["deep"]
-    assert stored("a", "run.json")["meta"]["config_updates"]["flag"] == "false"
-
-
-def test_print_config_shows_converted_values_and_leaves_no_run(experiment, capsys):
-    command(experiment, "print_config with deep flag=false")
-    shown = capsys.readouterr().out
-    assert "flag = False" in shown and "levels = 9" in shown
-    assert not Path("runs").exists()
-
-
-def test_the_same_stored_configuration_restores_the_seed(experiment):
-    command(experiment, "with seed=77 name=a")
-    assert command(experiment, "with runs/a/config.json name=b").config == {**stored("a"), "name": "b"}
-
-
-@pytest.mark.parametrize("words", ["with net.levls=3", "with depe", "with net.gain.0=5", "with nonsense=1", "with =1"])
-def test_mistakes_end_with_one_line_and_no_run(experiment, capsys, words):
-    with pytest.raises(SystemExit) as stop:
-        command(experiment, words)
-    assert str(stop.value.code).startswith("tiny.py: error: unknown ") or "must be set as a whole" in str(stop.value)
-    assert capsys.readouterr() == ("", "")
-    assert not Path("runs").exists()
-
-
-def test_a_mistake_in_the_run_marks_it_failed(experiment, capsys):
-    experiment.mistake = ValueError("data.prepared: there is no folder x")
-    with pytest.raises(SystemExit, match="^tiny.py: error: data.prepared: there is no folder x$"):
-        command(experiment, "with name=a")
-    assert stored("a", "run.json")["status"] == "FAILED"
-    assert "there is no folder x" in "".join(stored("a", "run.json")["fail_trace"])
-    assert capsys.readouterr() == ("", "")
-
-
-def test_a_bug_keeps_its_traceback(experiment):
-    experiment.mistake = KeyError("bug")
-    with pytest.raises(KeyError):
-        command(experiment, "with name=a")
-    assert stored("a", "run.json")["status"] == "FAILED"
-
-
-def test_an_interrupted_run_says_so(experiment, capsys):
-    experiment.mistake = KeyboardInterrupt()
-    with pytest.raises(SystemExit) as stop:
-        command(experiment, "with name=a")
-    assert stop.value.code == 130
-    assert capsys.readouterr().err == "tiny.py: interrupted\n"
-    assert stored("a", "run.json")["status"] == "INTERRUPTED"
-
-
-def test_runs_without_a_name_are_numbered(experiment):
-    assert [command(experiment, "")._id, command(experiment, "")._id, command(experiment, "-i x")._id] == [
-        "1",
-        "2",
-        "x",
-    ]
-
-
-def test_a_finished_run_is_not_overwritten_unless_told(experiment):
-    command(experiment, "with name=a seed=1")
-    with pytest.raises(SystemExit, match="error: the run runs/a exists already: choose another name=..., or replace"):
-        command(experiment, "with name=a seed=2")
-    assert stored("a")["seed"] == 1
-    command(experiment, "with name=a seed=2 fresh=true")
-    assert stored("a")["seed"] == 2
-
-
-def test_a_run_that_came_to_nothing_is_replaced(experiment):
-    experiment.mistake = ValueError("no data")
-    with pytest.raises(SystemExit):
-        command(experiment, "with name=a")
-    experiment.mistake = None
-    assert command(experiment, "with name=a").result["name"] == "a"
-
-
-def test_a_run_that_has_only_begun_is_not_replaced(experiment):
-    Path("runs/a").mkdir(parents=True)
-    Path("runs/a/run.json").write_text('{"status": "RUNNING"}')
-    with pytest.raises(SystemExit, match="the run runs/a exists already"):
-        command(experiment, "with name=a")
-
-
-def test_fresh_deletes_nothing_but_runs(experiment):
-    Path("runs/a").mkdir(parents=True)
-    Path("runs/a/thesis.txt").touch()
-    with pytest.raises(SystemExit, match="runs/a exists already and is no run"):
-        command(experiment, "with name=a fresh=true")
-    assert Path("runs/a/thesis.txt").exists()
-
-
-def test_a_run_is_never_stored_in_half(tmp_path, monkeypatch):
-    folder = Config.RunFolder(tmp_path)
-    folder.dir = str(tmp_path)
-    folder.save_json({"status": "RUNNING"}, "run.json")
-
-    def full_disk(tree, file, **options):
-        file.write("{")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(json, "dump", full_disk)
-    with pytest.raises(OSError):
-        folder.save_json({"status": "COMPLETED"}, "run.json")
-    assert json.loads((tmp_path / "run.json").read_text()) == {"status": "RUNNING"}
-
-
 @pytest.mark.parametrize("name", ["../a", "a/b", "-a", ".a", "_sources", " "])
 def test_a_run_name_is_a_plain_folder(name):
     with pytest.raises(ValueError, match="'name' must be a plain folder name"):
         Config.resolve(Config.Training, {}, [], {"name": name})
-
-
-SCRIPT = """
-import sys
-sys.path.insert(0, {root!r})
-import Config
-from Utils import errors_in_one_line
-experiment = Config.register(Config.Experiment("script"), Config.Training)
-
-@experiment.main
-def main(_config):
-    print(Config.from_dict(Config.Training, _config).training.xla)
-
-if __name__ == "__main__":
-    with errors_in_one_line("script.py"):
-        experiment.run_commandline()
-"""
-
-
-def test_sacred_records_the_script_and_not_this_module(experiment):
-    assert Path(experiment.mainfile.filename) == Path(__file__).resolve()
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "out", "err"),
-    [
-        (["training.xla=false"], 0, "False\n", ""),
-        (["training.xle=false"], 1, "", "script.py: error: unknown key 'training.xle'; did you mean 'training.xla'?\n"),
-    ],
-)
-def test_the_process_says_one_line_and_exits_right(tmp_path, words, code, out, err):
-    (tmp_path / "script.py").write_text(SCRIPT.format(root=str(ROOT)))
-    line = [sys.executable, "script.py", "with", *words]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (code, out, err)

@@ -53,6 +53,7 @@ CHECKPOINTS = {
     **{name: {"network": "wave_unet", **SIZES, **choices} for name, choices in WAVE_UNETS.items()},
     "unet_spectrogram": {"network": "unet_spectrogram", "levels": 2, "filters": 2, **SPECTRAL},
     "band_split": {"network": "band_split", "features": 4, "depth": 1, "zones": 2, "bands": 2, **SPECTRAL},
+    "lstm_unet": {"network": "lstm_unet", "levels": 2, "filters": 3, "conditioning": "film", **EVERYWHERE},
 }
 PORTABLE = {  # what a checkpoint does not show: training, streams; JAX compiles each shape anew, so all take long
     "losses": "by_hand or (finite_at_perfect and (log_energy or si_sdr))",

@@ -150,6 +150,11 @@ def test_a_padded_separator_knows_one_length(samples, stride, overlap):
     assert lengths.overlap_samples == overlap
 
 
+def test_a_padded_separator_has_samples_to_fade():
+    with pytest.raises(ValueError, match="at least 4 samples.*Received: 3"):
+        networks.lengths(3, network="wave_unet", padding="same", levels=1, stride=3)
+
+
 # ---------------------------------------------------------------- the lengths of a configuration
 
 

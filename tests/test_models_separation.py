@@ -259,17 +259,20 @@ class Scaling:
 
 
 def faded(mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Windows a hop apart, each faded in over its beginning and out over its end, and summed: (T, S, C)."""
-    windows = -(-len(mixture) // HOP)
-    padded = np.pad(mixture, ((0, windows * HOP + 32 - len(mixture)), (0, 0)))
+    """Windows a hop apart, each faded in over its beginning and out over its end, and summed: (T, S, C).
+
+    The first begins with the track, and the last is the first that reaches its end: there they do not fade.
+    """
+    windows = max(1, -(-(len(mixture) - OVERLAP) // HOP))
+    padded = np.pad(mixture, ((0, windows * HOP + OVERLAP - len(mixture)), (0, 0)))
     summed = np.zeros((len(padded), 3, 1))
-    for first in range(0, windows * HOP + 1, HOP):
+    for first in range(0, windows * HOP, HOP):
         inputs = {"mixture": padded[None, first : first + 32], "labels": labels[None]}
         sources = WITH_PADDING.predict_on_batch(inputs)[0].astype(np.float64)
         for n in range(OVERLAP):
             weight = (n + 0.5) / OVERLAP
             sources[n] *= weight if first else 1
-            sources[HOP + n] *= 1 - weight
+            sources[HOP + n] *= 1 - weight if first + HOP < windows * HOP else 1
         summed[first : first + 32] += sources
     return summed[: len(mixture)]
 

@@ -152,6 +152,7 @@ def test_an_unconditioned_run_trains_and_separates_without_labels(place, said):
 
 NETWORKS = {
     "band_split": ("features=3", "zones=2", "bands=2", "depth=1", "frame_samples=128", "hop_samples=64"),
+    "lstm_unet": ("levels=2", "filters=2", "units=2"),
     "unet_spectrogram": ("levels=2", "filters=2", "separate=false", "frame_samples=128", "hop_samples=64"),
 }
 

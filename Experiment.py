@@ -1,0 +1,115 @@
+"""Sacred's experiments with a checked command line, and the folders of runs.
+
+Sacred parses the command line and keeps the run; Config decides what the words mean, because Sacred lets a nested typo
+pass with a warning, keeps `flag=false` as a truthy string and turns a list into a dict at `list.0=5`.
+"""
+
+import functools
+import json
+import logging
+import os
+import shutil
+import subprocess
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import Config
+
+with warnings.catch_warnings():  # sacred 0.8.7 imports pkg_resources, which warns of its own end
+    warnings.simplefilter("ignore")
+    import sacred
+    from sacred.observers import FileStorageObserver
+    from sacred.utils import apply_backspaces_and_linefeeds, convert_to_nested_dict
+
+sacred.SETTINGS.CAPTURE_MODE = "sys"  # the default, "fd", hides the terminal from progress bars
+
+
+class CheckedExperiment(sacred.Experiment):
+    """Sacred's experiment, whose command line is checked against a schema before Sacred merges anything.
+
+    A config hook cannot do this: what it returns is overwritten by the words of the command line as Sacred parsed them.
+    """
+
+    schema: type[Config.Group]
+    presets: Mapping[str, Config.Tree]
+
+    def run(
+        self,
+        command_name: str | None = None,
+        config_updates: dict[str, Any] | None = None,
+        named_configs: Sequence[str] = (),
+        info: dict[str, Any] | None = None,
+        meta_info: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> sacred.run.Run:
+        """Runs a command as `sacred.Experiment.run` does; a mistake in the configuration raises ValueError."""
+        if options and not options["--pdb"]:
+            options["--debug"] = True  # lets exceptions reach the script, whose errors_in_one_line prints them
+        config = Config.resolve(self.schema, self.presets, named_configs, convert_to_nested_dict(config_updates or {}))
+        said = {"config_updates": config_updates or {}, "named_configs": list(named_configs), **(meta_info or {})}
+        self.configurations = [
+            sacred.config.ConfigDict(Config.to_dict(config))
+        ]  # not merged: each network has its own keys
+        return super().run(command_name, {}, (), info, said, options)
+
+
+class RunFolder(FileStorageObserver):
+    """Keeps a run in `<folder>/<name>`, or in the next free number where the configuration has no name."""
+
+    def started_event(self, *, config: Config.Tree, _id: str | None, **event: Any) -> str:
+        """Called by Sacred when a run starts; returns the folder's name, which becomes the run's id."""
+        name = _id or config["name"] or None
+        if name:
+            _make_room(Path(self.basedir, name), config["fresh"])
+        return super().started_event(config=config, _id=name, **event)
+
+    def save_json(self, obj: Any, filename: str) -> None:
+        """Called by Sacred every ten seconds; a run that is killed meanwhile keeps the whole file of before."""
+        super().save_json(obj, filename + ".partial")
+        os.replace(Path(self.dir, filename + ".partial"), Path(self.dir, filename))
+
+
+def _make_room(folder: Path, fresh: bool) -> None:
+    if not folder.exists():
+        return
+    if not (folder / "run.json").is_file():
+        raise ValueError(f"{folder} exists already and is no run (it holds no run.json): choose another name=...")
+    if not fresh and not _came_to_nothing(folder):
+        raise ValueError(f"the run {folder} exists already: choose another name=..., or replace it with fresh=true")
+    shutil.rmtree(folder)
+
+
+def _came_to_nothing(folder: Path) -> bool:
+    """Whether a run stopped before it wrote anything of its own, as after a mistake in the command line."""
+    sacred_s_own = {"config.json", "cout.txt", "info.json", "metrics.json", "run.json"}
+    stopped = json.loads((folder / "run.json").read_text())["status"] in ("FAILED", "INTERRUPTED")
+    return stopped and {path.name for path in folder.iterdir()} <= sacred_s_own
+
+
+def _git_answers() -> bool:
+    """Whether git can describe this folder; Sacred stops where it is missing, distrusts the folder or has no commit."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "--verify", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+# A partial and no constructor: Sacred records the script, and what it imports, by looking one frame up.
+Experiment = functools.partial(CheckedExperiment, save_git_info=_git_answers())
+
+
+def register(
+    experiment: CheckedExperiment, schema: type[Config.Group], presets: Mapping[str, Config.Tree] | None = None
+) -> CheckedExperiment:
+    """Gives an `Experiment` its schema, its presets and its checks; returns the experiment."""
+    experiment.schema, experiment.presets = schema, presets or {}
+    for name, tree in experiment.presets.items():
+        experiment.add_named_config(name, dict(tree))
+    experiment.captured_out_filter = apply_backspaces_and_linefeeds  # or progress bars fill cout.txt
+    experiment.logger = logging.getLogger("sacred")
+    experiment.logger.handlers = [logging.StreamHandler()]
+    experiment.logger.setLevel(logging.CRITICAL)  # `-l INFO` brings Sacred's own messages back
+    return experiment
