@@ -26,6 +26,10 @@ def _split_commas(value: Any) -> Any:
     return tuple(value.split(",")) if isinstance(value, str) else value
 
 
+def _several(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     if not all(names) or len(set(names)) < len(names):
         raise ValueError("must give each name once and none empty")
@@ -44,7 +48,7 @@ def _odd(taps: int) -> int:
     return taps
 
 
-def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+def _rising(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
     if bounds[0] > bounds[1]:
         raise ValueError("must give the lower bound first")
     return bounds
@@ -76,9 +80,20 @@ LOSSES = ("mse", "l1", "sum_squared", "log_energy", "si_sdr", "magnitudes", "mul
 Loss = Annotated[str, AfterValidator(_weighted_losses)]
 """A loss by its name, or a weighted sum of losses as `l1+0.5*si_sdr`."""
 
-NotNegative = Annotated[float, Field(ge=0)]
-Range = Annotated[tuple[NotNegative, NotNegative], AfterValidator(_rising)]
-"""Lower and upper bound of a number that is not negative."""
+Gain = Annotated[float, Field(ge=0, le=4)]
+GainRange = Annotated[tuple[Gain, Gain], AfterValidator(_rising)]
+Speed = Annotated[float, Field(ge=0.5, le=2)]
+SpeedRange = Annotated[tuple[Speed, Speed], AfterValidator(_rising)]
+Hertz = Annotated[float, Field(ge=50)]
+HertzRange = Annotated[tuple[Hertz, Hertz], AfterValidator(_rising)]
+"""Lower and upper bound."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+Count = Annotated[int, Field(ge=1)]
+Counts = Annotated[tuple[Count, ...], BeforeValidator(_several)]
+"""One count or several: `2` or `2,3`."""
+CountRange = Annotated[tuple[Count, Count], AfterValidator(_rising)]
+"""The fewest and the most."""
 
 
 class Group(BaseModel):
@@ -256,17 +271,50 @@ class Data(Group):
     prepared: str = ""
     """Folder of a prepared data set, made by Prepare.py; needed for training."""
     sources: Names = Field(URMP_SOURCES, min_length=1)
-    """Classes that the model emits, in the order of its outputs."""
+    """Classes that the model emits, in the order of its outputs: instruments of the data set, or sums of them."""
+    sums: dict[str, Names] = {"accompaniment": ("bass", "drums", "other")}
+    """The instruments of each source that holds several."""
     sample_rate_hz: int = Field(22_050, ge=1_000, le=192_000)
     """Rate of the prepared audio and of the model, in Hz."""
     channels: int = Field(1, ge=1, le=2)
     """Channels of mixture and sources: 1 or 2."""
     output_samples: int = Field(16_384, ge=1)
     """Wanted supervised samples of an excerpt; the model rounds up to its next valid length."""
-    gain: Range = (0.7, 1.0)
+    parts: Counts = ()
+    """Only tracks of so many parts: 2 for duets, 2,3 for duets and trios; empty takes all."""
+    mix: CountRange | None = None
+    """Mix parts of different recordings, from so many to so many (2,3), instead of those of one track."""
+    mix_same: bool = False
+    """Whether `mix` may take several parts of one instrument."""
+    cache: Literal["none", "device"] = "none"
+    """`device`: the data set lies whole in the accelerator's memory; the training step cuts and mixes examples."""
+
+
+class Augmentation(Group):
+    """What changes at random in training; off where its probability is 0 (`Input/augmentation.py`)."""
+
+    gain: GainRange = (0.7, 1.0)
     """Each part is scaled by a linear factor drawn evenly from this range, and the mixture rebuilt."""
-    remix: float = Field(0.0, ge=0, le=1)
-    """Probability that the parts of an example come from different tracks."""
+    remix: Probability = 0.0
+    """Of an example whose parts come from different tracks, each by the same instrument."""
+    polarity: Probability = 0.0
+    """Of turning a part over."""
+    swap: Probability = 0.0
+    """Of exchanging a part's left and right."""
+    silence: Probability = 0.0
+    """Of leaving a part out, its label too; one part stays."""
+    speed: Probability = 0.0
+    """Of playing an example faster or slower by resampling: pitch and time change together."""
+    speed_range: SpeedRange = (0.9, 1.1)
+    """Slowest and fastest."""
+    tilt: Probability = 0.0
+    """Of tilting a part's spectrum about 1 kHz."""
+    tilt_db: float = Field(3.0, gt=0, le=6)
+    """Steepest tilt, in dB per octave."""
+    lowpass: Probability = 0.0
+    """Of limiting a part's band."""
+    lowpass_hz: HertzRange = (1_000.0, 8_000.0)
+    """Lowest and highest cut-off."""
 
 
 class Optimisation(Group):
@@ -316,6 +364,7 @@ class Training(Group):
     model: Model = WaveUNet()
     """The separator: `network`, and the keys of that network."""
     data: Data = Data()
+    augmentation: Augmentation = Augmentation()
     training: Optimisation = Optimisation()
 
 
@@ -328,6 +377,10 @@ class Test(Group):
     """Folder of a prepared data set; empty takes the one that the run was trained on."""
     split: Names = ("test",)
     """Which tracks to separate: a split of the prepared data set, or several as `test,test_unseen_bank`."""
+    parts: Counts = ()
+    """Only tracks of so many parts; empty takes those of the run's training."""
+    mixture: Literal["sum", "recorded"] = "sum"
+    """What is separated: the sum of the parts, or the mixture as it was recorded, where the data set has one."""
 
 
 class Evaluate(Group):
@@ -351,7 +404,7 @@ _VOICE = ("accompaniment", "vocals")
 _BAND = ("bass", "drums", "other", "vocals")
 _URMP: dict[str, dict[str, Any]] = {
     "model": {"conditioning": "outer", "places": ("bottleneck",)},
-    "data": {"gain": (1.0, 1.0)},
+    "augmentation": {"gain": (1.0, 1.0)},
     "training": {
         "steps": 200_000,
         "batch_size": 64,
@@ -371,14 +424,9 @@ _UNET_SPECTROGRAM: dict[str, Any] = {
     "training": {"batch_size": 4},
 }
 
+_DEMO_LABELS = {"output": "consistent", "conditioning": "film", "places": ("every", "output")}
 _DEMO: dict[str, dict[str, Any]] = {
-    "model": {
-        "levels": 7,
-        "filters": 16,
-        "output": "consistent",
-        "conditioning": "film",
-        "places": ("every", "output"),
-    },
+    "model": {"levels": 7, "filters": 16, **_DEMO_LABELS},
     "data": {"sample_rate_hz": 11_025, "output_samples": 8_192},
     "training": {
         "steps": 600,
@@ -400,7 +448,7 @@ PRESETS: Mapping[str, Tree] = {
     # much is supervised, because a smaller share of it is context.
     "urmp_wide": _URMP
     | {
-        "data": _URMP["data"] | {"output_samples": 147_461},
+        "data": {"output_samples": 147_461},
         "training": _URMP["training"] | {"batch_size": 33},
     },
     # Stoller, Ewert, Dixon (ISMIR 2018, arXiv 1806.03185), table 1, under the names of the code published with it.
@@ -425,15 +473,18 @@ PRESETS: Mapping[str, Tree] = {
     # 128 frames, 12 s; the published excerpt of 98560 samples has the 128 before and after as well.
     "unet_spectrogram": _UNET_SPECTROGRAM,
     "unet_spectrogram_l1": _UNET_SPECTROGRAM | {"training": _UNET_SPECTROGRAM["training"] | {"loss": "magnitudes"}},
-    # The demo's task for the band-split network: shorter batches, of longer excerpts, at twice the step size.
+    # The demo's task for networks of today, for the demo's time: shorter batches of longer excerpts at twice the rate.
     "band_split": _DEMO
     | {
-        "model": {
-            "network": "band_split",
-            **{key: _DEMO["model"][key] for key in ("output", "conditioning", "places")},
-        },
+        "model": {"network": "band_split", **_DEMO_LABELS},
         "data": _DEMO["data"] | {"output_samples": 16_384},
         "training": _DEMO["training"] | {"steps": 1200, "validate_every": 300, "batch_size": 4, "learning_rate": 2e-3},
+    },
+    "lstm_unet": _DEMO
+    | {
+        "model": {"network": "lstm_unet", **_DEMO_LABELS},
+        "data": _DEMO["data"] | {"output_samples": 16_384},
+        "training": _DEMO["training"] | {"steps": 2400, "validate_every": 600, "batch_size": 4, "learning_rate": 2e-3},
     },
     # Stoller's Wave-U-Net-Pytorch (2019), with its defaults: its 6 levels count the bottleneck.
     "improved": {
@@ -473,6 +524,7 @@ ORIGINS: Mapping[str, str] = {
     "unet_spectrogram_l1": "Jansson et al. 2017, loss on magnitudes",
     "improved": "after Wave-U-Net-Pytorch, 2019",
     "band_split": "after Luo and Yu 2023",
+    "lstm_unet": "after Défossez et al. 2019",
 }
 """Where each preset comes from."""
 

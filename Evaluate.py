@@ -9,14 +9,16 @@ RUN/scores/<split>) then holds scores.csv (every number), summary.csv, summary.m
 track in the middle of the ranking, and for every track a csv and a json in museval's form.
 """
 
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import Config
 import Metrics
 import Utils
 from Experiment import Experiment, register
-from Input.prepared import Prepared, Track
+from Input.prepared import Prepared, Sources, Track
 from Input.stems import read_stems
 
 import numpy as np
@@ -46,67 +48,111 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, pd.DataFrame]
             be scored.
     """
     for split in config.split:
-        prepared, estimates_dir, out = places(config, split)
-        tracks = prepared.split(split)
-        sources = tuple(sorted({instrument for track in tracks for instrument in track.instruments}))
+        task = run_task(config, split) if config.run else estimates_task(config, split)
         rows, faults = [], []
-        for track in Utils.progress(tracks, unit="track", label=f"scoring {split}"):
+        for track in Utils.progress(task.tracks, unit="track", label=f"scoring {split}"):
             try:
-                mixture, references, estimates = signals(prepared, track, estimates_dir, sources)
+                mixture, references, estimates = task.signals(track)
                 scores = Metrics.score_track(
-                    track.name, references, estimates, mixture, sources, prepared.sample_rate_hz
+                    track.name, references, estimates, mixture, task.wanted.names, task.prepared.sample_rate_hz
                 )
             except (ValueError, FileNotFoundError) as error:
                 faults.append(str(error))
                 continue
-            Metrics.write_track_scores(scores, out / "tracks")
+            Metrics.write_track_scores(scores, task.out / "tracks")
             rows.append(scores)
         if rows:
             scores = pd.concat(rows, ignore_index=True)
-            summary = write_summary(scores, out)
-            median = next(track for track in tracks if track.name == median_track(scores))
-            drawn = signals(prepared, median, estimates_dir, sources)
-            Metrics.separation_figure(*drawn, sources, prepared.sample_rate_hz, out / "spectrograms.png")
-            yield split, out, summary
+            summary = write_summary(scores, task.out)
+            median = next(track for track in task.tracks if track.name == median_track(scores))
+            Metrics.separation_figure(
+                *task.signals(median),
+                task.wanted.names,
+                task.prepared.sample_rate_hz,
+                task.out / "spectrograms.png",
+            )
+            yield split, task.out, summary
         if faults:
             raise ValueError("\n".join(faults))
 
 
-def signals(
-    prepared: Prepared, track: Track, estimates_dir: Path, sources: tuple[str, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A track's mixture (T, C), references (T, S, C) and estimates (T, S, C).
+@dataclass(frozen=True)
+class Task:
+    """What is scored against what.
+
+    Args:
+        prepared: the data set with the references.
+        tracks: its tracks that are scored.
+        wanted: the sources.
+        mixture: what was separated: `sum` or `recorded`.
+        estimates_dir: where the estimates are, a folder for each track.
+        out: where scores go.
+    """
+
+    prepared: Prepared
+    tracks: tuple[Track, ...]
+    wanted: Sources
+    mixture: str
+    estimates_dir: Path
+    out: Path
+
+    def signals(self, track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A track's mixture (T, C), references (T, S, C) and estimates (T, S, C).
+
+        Raises:
+            FileNotFoundError, ValueError: if the estimates are missing, broken or of another length.
+        """
+        references = self.prepared.sources(track, self.wanted)
+        shape = (track.samples, self.prepared.channels)
+        folder = self.estimates_dir / track.name
+        estimates = read_stems(folder, self.wanted.names, self.prepared.sample_rate_hz, shape)
+        mixture = references.sum(axis=1) if self.mixture == "sum" else self.prepared.recorded(track)
+        return mixture, references, estimates
+
+
+def run_task(config: Config.Evaluate, split: str) -> Task:
+    """What Test.py separated for a run.
 
     Raises:
-        FileNotFoundError, ValueError: if the estimates are missing, broken or of another length.
+        FileNotFoundError, ValueError: if the run or its estimates are missing, or estimates are named as well.
     """
-    references = prepared.sources(track, sources)
-    shape = (track.samples, prepared.channels)
-    estimates = read_stems(estimates_dir / track.name, sources, prepared.sample_rate_hz, shape)
-    return references.sum(axis=1), references, estimates
-
-
-def places(config: Config.Evaluate, split: str) -> tuple[Prepared, Path, Path]:
-    """References, the folder of a split's estimates, and the folder of its scores.
-
-    Raises:
-        FileNotFoundError, ValueError: if one of them is missing, or not said.
-    """
-    if bool(config.run) == bool(config.estimates):
-        raise ValueError(f"expected run=RUN or estimates=DIR. Received: {'both' if config.run else 'neither'}")
-    if config.estimates and not (config.prepared and config.out and len(config.split) == 1):
-        raise ValueError("estimates=DIR needs prepared=PREPARED (the references), out=DIR (for scores) and one split")
     if config.estimates:
-        return Prepared(config.prepared), Path(config.estimates), Path(config.out, split)
-    trained_on = Config.from_dict(Config.Training, Utils.run_config(config.run)).data.prepared
+        raise ValueError("expected run=RUN or estimates=DIR. Received: both")
+    data = Config.from_dict(Config.Training, Utils.run_config(config.run)).data
     estimates_dir = Utils.estimates_dir(config.run, split)
-    if not (estimates_dir / "loss.json").is_file():
+    if not (estimates_dir / Utils.TESTED).is_file():
         raise FileNotFoundError(
             f"no finished estimates at {estimates_dir}: make them with  "
             f"python Test.py with run={config.run} split={split}"
         )
+    tested = json.loads((estimates_dir / Utils.TESTED).read_text())
+    prepared = Prepared(config.prepared or data.prepared)
+    tracks = tuple(track for track in prepared.split(split) if track.name in tested["tracks"])
+    wanted = sounding(Sources(data.sources, data.sums), tracks)
     out = Path(config.out or Path(config.run, "scores"), split)
-    return Prepared(config.prepared or trained_on), estimates_dir, out
+    return Task(prepared, tracks, wanted, tested["mixture"], estimates_dir, out)
+
+
+def estimates_task(config: Config.Evaluate, split: str) -> Task:
+    """Anybody's estimates of one split; its sources are the instruments that play in it.
+
+    Raises:
+        FileNotFoundError, ValueError: if something is missing, or not said.
+    """
+    if not config.estimates:
+        raise ValueError("expected run=RUN or estimates=DIR. Received: neither")
+    if not (config.prepared and config.out and len(config.split) == 1):
+        raise ValueError("estimates=DIR needs prepared=PREPARED (the references), out=DIR (for scores) and one split")
+    prepared = Prepared(config.prepared)
+    tracks = prepared.split(split)
+    wanted = Sources(tuple(sorted({instrument for track in tracks for instrument in track.instruments})))
+    return Task(prepared, tracks, wanted, "sum", Path(config.estimates), Path(config.out, split))
+
+
+def sounding(wanted: Sources, tracks: tuple[Track, ...]) -> Sources:
+    """Those of the sources that have a part in one of the tracks."""
+    present = np.max([wanted.labels(track) for track in tracks], axis=0)
+    return Sources(tuple(name for name, here in zip(wanted.names, present, strict=True) if here), wanted.sums)
 
 
 def write_summary(scores: pd.DataFrame, out: Path) -> pd.DataFrame:

@@ -3,8 +3,8 @@
     python Test.py with run=runs/demo
     python Test.py with run=runs/demo split=test,test_unseen_bank
 
-Writes RUN/estimates/<split>/<track>/<source>.wav, 32-bit float at the run's rate, and RUN/estimates/<split>/loss.json.
-A source that the separator left exactly silent has no file.
+Writes RUN/estimates/<split>/<track>/<source>.wav, 32-bit float at the run's rate, and RUN/estimates/<split>/test.json,
+which tells the loss and what was separated. A source that the separator left exactly silent has no file.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import Config
 import Utils
 from Experiment import Experiment, register
-from Input.prepared import Prepared, labels_of
+from Input.prepared import Prepared, Sources
 from Input.stems import write_stems
 from Models import networks
 from Models.lengths import Lengths
@@ -51,18 +51,20 @@ def test(config: Config.Test) -> Iterator[tuple[str, float]]:
     separator = load_separator(Utils.run_checkpoint(config.run))
     lengths = networks.lengths(run.data.output_samples, **run.model.model_dump())
     excerpt_samples = lengths.output_samples(run.data.output_samples)
-    names, prepared = run.data.sources, Prepared(config.prepared or run.data.prepared)
+    prepared, wanted = Prepared(config.prepared or run.data.prepared), Sources(run.data.sources, run.data.sums)
     for split in config.split:
         out = Utils.estimates_dir(config.run, split)
-        tracks = prepared.split(split)
+        tracks = prepared.split(split, config.parts or run.data.parts)
         shutil.rmtree(out, ignore_errors=True)  # estimates of other weights must not be taken for these
         losses: list[float] = []
         for track in Utils.progress(tracks, unit="track", label=f"separating {split}"):
-            references = prepared.sources(track, names)
-            estimates = separate_track(separator, lengths, references.sum(axis=1), labels_of(track, names))
-            write_stems(out / track.name, estimates, names, prepared.sample_rate_hz)
+            references = prepared.sources(track, wanted)
+            mixture = references.sum(axis=1) if config.mixture == "sum" else prepared.recorded(track)
+            estimates = separate_track(separator, lengths, mixture, wanted.labels(track))
+            write_stems(out / track.name, estimates, wanted.names, prepared.sample_rate_hz)
             losses += excerpt_losses(run.training.loss, references, estimates, excerpt_samples)
-        Utils.write_json(out / "loss.json", {run.training.loss: np.mean(losses), "excerpts": len(losses)})
+        made = {"loss": run.training.loss, "value": np.mean(losses), "excerpts": len(losses), "mixture": config.mixture}
+        Utils.write_json(out / Utils.TESTED, made | {"tracks": [track.name for track in tracks]})
         yield split, float(np.mean(losses))
 
 

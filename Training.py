@@ -17,12 +17,14 @@ from typing import Any
 import Config
 import Utils
 from Experiment import Experiment, RunFolder, register
-from Input.examples import Augmentation, Excerpt, TrainingExamples, Windows
-from Input.prepared import Prepared
+from Input.augmentation import Augmentation
+from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
+from Input.examples import Excerpt, Mix, TrainingExamples, Windows
+from Input.prepared import Prepared, Sources
 from Metrics import loss_curve
 from Models import networks
 from Models.cost import cost
-from Models.losses import loss
+from Models.losses import loss, per_example
 from Models.separation import WINDOW_SAMPLES
 
 import keras
@@ -89,38 +91,98 @@ def train(
     Raises:
         FileNotFoundError, ValueError: if the prepared data set does not fit the configuration.
     """
-    try:  # here and not above, because it is the one room that needs TensorFlow
-        from Input.pipeline import track_batches, training_batches
-    except ModuleNotFoundError:
-        raise ValueError("training reads through tf.data: install tensorflow, also where JAX computes") from None
-
     data, training = config.data, config.training
-    prepared = prepared_for(data)
+    prepared, wanted = prepared_for(data), sources_of(data)
     lengths = networks.lengths(data.output_samples, **config.model.model_dump())
     output_samples = lengths.output_samples(data.output_samples)
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
-    augmentation = Augmentation(data.gain, data.remix)
-    examples = TrainingExamples(prepared, prepared.split("train"), data.sources, excerpt, augmentation, config.seed)
-    windows = Windows(prepared, prepared.split("validation"), data.sources, excerpt)
-
+    examples = training_examples(config, prepared, excerpt)
+    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt)
     separator = new_separator(config)
+    feed = from_device if data.cache == "device" else from_host
+    model, batches, validation = feed(separator, examples, windows, training)
+
+    progress = Utils.progress(total=training.steps * training.batch_size, unit="example", label="training")
+    with progress:
+        history = model.fit(
+            batches,
+            steps_per_epoch=training.validate_every,
+            epochs=training.steps // training.validate_every,
+            validation_data=validation,
+            callbacks=list(_callbacks(training, separator, run_dir, progress, log_scalar)),
+            shuffle=False,  # the examples are drawn at random
+            verbose=0,
+        )
+    return min(history.history["val_loss"])
+
+
+def from_host(
+    separator: keras.Model, examples: TrainingExamples, windows: Windows, training: Config.Optimisation
+) -> tuple[keras.Model, Any, Any]:
+    """What is fitted, and batches to train and to validate it on: excerpts are read and mixed by tf.data.
+
+    Raises:
+        ValueError: if TensorFlow is not installed.
+    """
+    try:  # here and not above, because it is the one room that needs TensorFlow
+        from Input.pipeline import track_batches, training_batches
+    except ModuleNotFoundError:
+        raise ValueError(
+            "training reads through tf.data: install tensorflow, also where JAX computes, or train with "
+            "data.cache=device"
+        ) from None
 
     def heard(context: dict, sources: Any) -> tuple[dict, Any]:
         """What this separator takes as input: a plain one wants no labels."""
         return {name: context[name] for name in separator.input}, sources
 
-    progress = Utils.progress(total=training.steps * training.batch_size, unit="example", label="training")
-    with progress:
-        history = separator.fit(
-            training_batches(examples, training.batch_size).map(heard),
-            steps_per_epoch=training.validate_every,
-            epochs=training.steps // training.validate_every,
-            validation_data=track_batches(windows, training.batch_size).map(heard),
-            callbacks=list(_callbacks(training, run_dir, progress, log_scalar)),
-            shuffle=False,  # the examples are drawn at random
-            verbose=0,
-        )
-    return min(history.history["val_loss"])
+    batches = training_batches(examples, training.batch_size).map(heard)
+    return separator, batches, track_batches(windows, training.batch_size).map(heard)
+
+
+def from_device(
+    separator: keras.Model, examples: TrainingExamples, windows: Windows, training: Config.Optimisation
+) -> tuple[keras.Model, Any, Any]:
+    """The same with the whole data set in the accelerator's memory: excerpts are cut and mixed in the training step."""
+    slots = max(examples.most_parts, windows.most_parts)
+    pcm_samples = examples.augmentation.pcm_samples(examples.excerpt.input_samples)
+    cache = Cache(examples.prepared, tuple(dict.fromkeys(examples.tracks + windows.tracks)), pcm_samples)
+    mixer = Mixer(cache, examples)
+    drawn = mixer.inputs(slots)
+    context, sources = mixer(drawn)
+    estimates = separator({name: context[name] for name in separator.input})
+    model = keras.Model(drawn, PerExample(training.loss)(sources, estimates))
+    model.compile(separator.optimizer, lambda zeros, losses: losses, jit_compile=training.xla)
+    batches = drawn_batches(examples, cache, slots, training.batch_size)
+    return model, batches, DrawnWindows(windows, cache, slots, training.batch_size)
+
+
+class PerExample(keras.layers.Layer):
+    """The loss of each example, in float32: true sources and estimates (B, T, S, C) -> (B,)."""
+
+    def __init__(self, expression: str):
+        super().__init__(dtype="float32")
+        self.expression = expression
+
+    def call(self, sources: Any, estimates: Any) -> Any:
+        return per_example(self.expression, sources, estimates)
+
+
+def training_examples(config: Config.Training, prepared: Prepared, excerpt: Excerpt) -> TrainingExamples:
+    """What a configuration trains on.
+
+    Raises:
+        ValueError: if the data set has not what it asks for.
+    """
+    data, tracks = config.data, prepared.split("train", config.data.parts)
+    augmentation = Augmentation(**config.augmentation.model_dump())
+    mix = Mix(*data.mix, data.mix_same) if data.mix else None
+    return TrainingExamples(prepared, tracks, sources_of(data), excerpt, augmentation, config.seed, mix)
+
+
+def sources_of(data: Config.Data) -> Sources:
+    """What the model emits."""
+    return Sources(data.sources, data.sums)
 
 
 def prepared_for(data: Config.Data) -> Prepared:
@@ -164,10 +226,10 @@ def _learning_rate(training: Config.Optimisation) -> float | keras.optimizers.sc
 
 
 def _callbacks(
-    training: Config.Optimisation, run_dir: Path, progress: Any, log_scalar: LogScalar
+    training: Config.Optimisation, separator: keras.Model, run_dir: Path, progress: Any, log_scalar: LogScalar
 ) -> Iterator[keras.callbacks.Callback]:
     yield Progress(progress, training.batch_size)
-    yield Checkpoints(run_dir)
+    yield Checkpoints(separator, run_dir)
     yield Log(run_dir, training.validate_every, log_scalar)
     if training.patience:
         yield keras.callbacks.EarlyStopping("val_loss", patience=training.patience)
@@ -195,9 +257,9 @@ class Progress(keras.callbacks.Callback):
 class Checkpoints(keras.callbacks.Callback):
     """After each validation: the last weights, and the best if they are. A killed run leaves whole files."""
 
-    def __init__(self, run_dir: Path):
+    def __init__(self, separator: keras.Model, run_dir: Path):
         super().__init__()
-        self.run_dir, self.best = run_dir, math.inf
+        self.separator, self.run_dir, self.best = separator, run_dir, math.inf
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         names = [Utils.LAST]
@@ -206,7 +268,7 @@ class Checkpoints(keras.callbacks.Callback):
             names.append(Utils.BEST)
         for name in names:
             with Utils.write_atomically(self.run_dir / name) as partial:
-                self.model.save(partial)
+                self.separator.save(partial)
 
 
 class Log(keras.callbacks.Callback):

@@ -108,6 +108,7 @@ def _plain(tree: Any) -> Any:
 RUNS = "runs"
 BEST, LAST = "best.keras", "last.keras"
 LOG, CURVE = "log.csv", "curve.png"
+TESTED = "test.json"  # beside the estimates of a split, when all are there
 
 
 def run_config(run_dir: str | Path) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Which samples an example holds: pure functions of numbers, without a shuffle buffer and without state."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
-from .prepared import Part, Prepared, Track, labels_of, source_of
+from .augmentation import FULL_SCALE, UNIT_GAIN, UNTREATED, Augmentation, Treatment, stacked
+from .prepared import Part, Prepared, Sources, Track
 
 Element = tuple[dict[str, np.ndarray], np.ndarray]
 
@@ -23,40 +25,37 @@ class Excerpt:
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """What training changes at random.
+class Mix:
+    """Training on parts that do not belong together: `fewest` to `most` of them, each of another recording.
 
-    Each part's gain is uniform in `gain` (linear). With the probability `remix` an example is remixed: each of its
-    parts is replaced by one of the same instrument, from any track and any moment.
+    Where not `same`, each is of another instrument too. Source: mix-and-separate of Zhao et al. 2018 (Sound of
+    Pixels).
     """
 
-    gain: tuple[float, float] = (1.0, 1.0)
-    remix: float = 0.0
+    fewest: int
+    most: int
+    same: bool = False
 
 
 @dataclass(frozen=True)
 class DrawnPart:
-    """A part in an example: where its sources start in its track (samples), and its linear gain."""
+    """A part in an example: where its sources start in its track (samples), and what happens to it."""
 
     track: Track
     part: Part
     start: int
-    gain: float
+    treatment: Treatment = UNTREATED
 
 
-class TrainingExamples:
-    """Endless training examples: example `number` is a pure function of the seed and the number.
-
-    Every moment of every track is equally likely to begin an excerpt, the first and the last included; context beyond
-    a track's ends is silence.
+class Examples(ABC):
+    """Numbered examples of a prepared data set.
 
     Args:
         prepared: the data set.
-        tracks: those to draw from.
-        names: the sources, in the order of the model's output.
+        tracks: those to take from.
+        sources: what the model emits.
         excerpt: lengths.
         augmentation: what varies.
-        seed: of the whole run.
 
     Raises:
         ValueError: if an instrument is not among the sources.
@@ -66,88 +65,167 @@ class TrainingExamples:
         self,
         prepared: Prepared,
         tracks: tuple[Track, ...],
-        names: tuple[str, ...],
+        sources: Sources,
+        excerpt: Excerpt,
+        augmentation: Augmentation,
+    ):
+        self.prepared, self.tracks, self.sources = prepared, tracks, sources
+        self.excerpt, self.augmentation = excerpt, augmentation
+        for track in tracks:
+            sources.labels(track)
+
+    @property
+    def most_parts(self) -> int:
+        """The largest number of parts in an example."""
+        return max(len(track.parts) for track in self.tracks)
+
+    @abstractmethod
+    def draw(self, number: int) -> list[DrawnPart]:
+        """The parts of example `number`, with their moments and treatments."""
+
+    def element(self, number: int) -> Element:
+        """Example `number` as THE element of this floor."""
+        drawn = self.draw(number)
+        samples, context = self.excerpt.input_samples, self.excerpt.context_samples
+        pcm_samples = self.augmentation.pcm_samples(samples)
+        pcm = np.stack([self.prepared.read_pcm(one.part, self.pcm_start(one), pcm_samples) for one in drawn])
+        treatment = stacked([one.treatment for one in drawn])
+        treated = self.augmentation.treated(np, pcm.astype(np.int32), treatment, samples)
+        middle = treated[:, context : context + self.excerpt.output_samples]
+        sources = np.zeros((self.excerpt.output_samples, len(self.sources), self.prepared.channels), np.int32)
+        labels = np.zeros(len(self.sources), np.float32)
+        for one, heard in zip(drawn, middle, strict=True):
+            source = self.source_of(one)
+            sources[:, source] += heard
+            labels[source] = max(labels[source], one.treatment.gain != 0)
+        return {"mixture": amplitudes(treated.sum(axis=0, dtype=np.int32)), "labels": labels}, amplitudes(sources)
+
+    def pcm_start(self, one: DrawnPart) -> int:
+        """Which sample of its track a drawn part is read from."""
+        return self.augmentation.pcm_start(one.start, self.excerpt.context_samples, one.treatment.step)
+
+    def source_of(self, one: DrawnPart) -> int:
+        """The index of the source that holds a drawn part."""
+        return self.sources.index(one.track, one.part.instrument)
+
+
+def amplitudes(sums: np.ndarray) -> np.ndarray:
+    """Sums of treated parts, int32 -> linear amplitudes, float32, full scale 1.0."""
+    return sums.astype(np.float32) * np.float32(1 / (FULL_SCALE * UNIT_GAIN))
+
+
+class TrainingExamples(Examples):
+    """Endless training examples: example `number` is a pure function of the seed and the number.
+
+    Every moment of every track is equally likely to begin an excerpt, the first and the last included; context beyond
+    a track's ends is silence.
+
+    Args:
+        prepared, tracks, sources, excerpt, augmentation: as for `Examples`.
+        seed: of the whole run.
+        mix: how many parts to mix that do not belong together; None for the parts of a track.
+
+    Raises:
+        ValueError: if an instrument is not among the sources, or there are too few to mix.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        tracks: tuple[Track, ...],
+        sources: Sources,
         excerpt: Excerpt,
         augmentation: Augmentation,
         seed: int,
+        mix: Mix | None = None,
     ):
-        self.prepared, self.tracks, self.names = prepared, tracks, names
-        self.excerpt, self.augmentation, self.seed = excerpt, augmentation, seed
-        _require_sources(tracks, names)
+        super().__init__(prepared, tracks, sources, excerpt, augmentation)
+        self.seed, self.mix = seed, mix
         self._ends = np.cumsum([self._starts(track) for track in tracks])
         self._same_instrument: dict[str, list[tuple[Track, Part]]] = {}
         for track in tracks:
             for part in track.parts:
                 self._same_instrument.setdefault(part.instrument, []).append((track, part))
+        if mix:
+            self._require_enough(mix)
+
+    @property
+    def most_parts(self) -> int:
+        """The largest number of parts in an example."""
+        return self.mix.most if self.mix else super().most_parts
 
     def draw(self, number: int) -> list[DrawnPart]:
-        """The parts of example `number`, with their moments and gains."""
+        """The parts of example `number`, with their moments and treatments."""
         random = np.random.default_rng((self.seed, number))
+        drawn = self._mixed(random, self.mix) if self.mix else self._together(random)
+        if self.augmentation.remix and random.random() < self.augmentation.remix:
+            drawn = [self._at_random(random, self._same_instrument[one.part.instrument]) for one in drawn]
+        treatments = self.augmentation.treatments((self.seed, number), len(drawn), self.prepared.sample_rate_hz)
+        return [
+            DrawnPart(one.track, one.part, one.start, treatment)
+            for one, treatment in zip(drawn, treatments, strict=True)
+        ]
+
+    def _together(self, random: np.random.Generator) -> list[DrawnPart]:
+        """The parts of one track at one moment."""
         moment = int(random.integers(self._ends[-1]))
         index = int(np.searchsorted(self._ends, moment, side="right"))
         track, start = self.tracks[index], int(self._ends[index]) - 1 - moment
-        remixed = random.random() < self.augmentation.remix
-        drawn = []
-        for part in track.parts:
-            gain = float(random.uniform(*self.augmentation.gain))
-            if remixed:
-                others = self._same_instrument[part.instrument]
-                other, other_part = others[int(random.integers(len(others)))]
-                drawn.append(DrawnPart(other, other_part, int(random.integers(self._starts(other))), gain))
-            else:
-                drawn.append(DrawnPart(track, part, start, gain))
+        return [DrawnPart(track, part, start) for part in track.parts]
+
+    def _mixed(self, random: np.random.Generator, mix: Mix) -> list[DrawnPart]:
+        """Parts of different recordings, each at a moment of its own; every instrument is equally likely."""
+        drawn: list[DrawnPart] = []
+        count = int(random.integers(mix.fewest, mix.most + 1))
+        while len(drawn) < count:
+            groups = {one.track.group for one in drawn}
+            taken = set() if mix.same else {one.part.instrument for one in drawn}
+            open_to = {
+                instrument: left
+                for instrument, parts in self._same_instrument.items()
+                if instrument not in taken and (left := [pair for pair in parts if pair[0].group not in groups])
+            }
+            if not open_to:  # where tracks have several parts, those drawn may leave none
+                break
+            drawn.append(self._at_random(random, open_to[list(open_to)[int(random.integers(len(open_to)))]]))
         return drawn
 
-    def element(self, number: int) -> Element:
-        """Example `number` as THE element of this floor."""
-        drawn = self.draw(number)
-        excerpt, channels = self.excerpt, self.prepared.channels
-        mixture = np.zeros((excerpt.input_samples, channels), np.float32)
-        sources = np.zeros((excerpt.output_samples, len(self.names), channels), np.float32)
-        labels = np.zeros(len(self.names), np.float32)
-        middle = slice(excerpt.context_samples, excerpt.context_samples + excerpt.output_samples)
-        for one in drawn:
-            heard = self.prepared.read(one.part, one.start - excerpt.context_samples, excerpt.input_samples)
-            heard *= np.float32(one.gain)
-            mixture += heard
-            source = source_of(one.track, one.part, self.names)
-            sources[:, source] += heard[middle]
-            labels[source] = 1.0
-        return {"mixture": mixture, "labels": labels}, sources
+    def _at_random(self, random: np.random.Generator, parts: list[tuple[Track, Part]]) -> DrawnPart:
+        """One of the parts, at any of its moments."""
+        track, part = parts[int(random.integers(len(parts)))]
+        return DrawnPart(track, part, int(random.integers(self._starts(track))))
 
     def _starts(self, track: Track) -> int:
         """How many moments of the track can begin an excerpt."""
         return max(1, track.samples - self.excerpt.output_samples + 1)
 
+    def _require_enough(self, mix: Mix) -> None:
+        recordings = {track.group for track in self.tracks}
+        if mix.most > len(recordings) or not mix.same and mix.most > len(self._same_instrument):
+            raise ValueError(
+                f"expected {mix.most} recordings{'' if mix.same else ' of different instruments'} to mix. "
+                f"Received: {len(recordings)}, of {', '.join(self._same_instrument)}; lower data.mix"
+            )
 
-class Windows:
+
+class Windows(Examples):
     """Consecutive windows that cover every sample of every track exactly once; the last of a track ends in silence.
 
     Args:
-        prepared, tracks, names, excerpt: as for `TrainingExamples`.
+        prepared, tracks, sources, excerpt: as for `Examples`.
 
     Raises:
         ValueError: if an instrument is not among the sources.
     """
 
-    def __init__(self, prepared: Prepared, tracks: tuple[Track, ...], names: tuple[str, ...], excerpt: Excerpt):
-        _require_sources(tracks, names)
-        self.prepared, self.names, self.excerpt = prepared, names, excerpt
+    def __init__(self, prepared: Prepared, tracks: tuple[Track, ...], sources: Sources, excerpt: Excerpt):
+        super().__init__(prepared, tracks, sources, excerpt, Augmentation())
         self.spans = [(track, start) for track in tracks for start in range(0, track.samples, excerpt.output_samples)]
 
     def __len__(self) -> int:
         return len(self.spans)
 
-    def element(self, number: int) -> Element:
-        """Window `number` as THE element of this floor."""
+    def draw(self, number: int) -> list[DrawnPart]:
+        """The parts of window `number`, as they are."""
         track, start = self.spans[number]
-        context = self.excerpt.context_samples
-        heard = self.prepared.sources(track, self.names, start - context, self.excerpt.input_samples)
-        sources = heard[context : context + self.excerpt.output_samples]
-        return {"mixture": heard.sum(axis=1), "labels": labels_of(track, self.names)}, sources
-
-
-def _require_sources(tracks: tuple[Track, ...], names: tuple[str, ...]) -> None:
-    for track in tracks:
-        for part in track.parts:
-            source_of(track, part, names)
+        return [DrawnPart(track, part, start) for part in track.parts]

@@ -5,24 +5,37 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from .examples import TrainingExamples, Windows
+from .examples import Examples, TrainingExamples, Windows
 
 
-def training_batches(examples: TrainingExamples, batch_size: int, first: int = 0) -> tf.data.Dataset:
+def training_batches(
+    examples: TrainingExamples, batch_size: int, first: int = 0, share: tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
     """Endless batches of training examples, from example number `first` on.
 
     Args:
         examples: what example n is.
-        batch_size: B; each batch is full.
+        batch_size: B of all hosts together; each batch is full.
         first: the number of the first example, so that a restart is exact.
+        share: this host's index and how many there are: host h of H reads the h-th of H even pieces of each batch.
 
     Returns:
-        ({"mixture": (B, T_in, C), "labels": (B, S)}, sources (B, T_out, S, C)), float32.
+        ({"mixture": (B / H, T_in, C), "labels": (B / H, S)}, sources (B / H, T_out, S, C)), float32.
+
+    Raises:
+        ValueError: if the hosts cannot share a batch evenly.
     """
+    index, hosts = share
+    if batch_size % hosts:
+        raise ValueError(f"expected a batch size that is a multiple of {hosts}, the number of hosts: {batch_size}")
+    if not 0 <= index < hosts:
+        raise ValueError(f"expected a share 0 to {hosts - 1}. Received: {index}")
+    mine = batch_size // hosts
     return (
-        tf.data.Dataset.range(first, tf.int64.max)
+        tf.data.Dataset.range(tf.int64.max)
+        .map(lambda n: first + n // mine * batch_size + index * mine + n % mine)
         .map(_element(examples), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size, drop_remainder=True)
+        .batch(mine, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -45,9 +58,9 @@ def track_batches(windows: Windows, batch_size: int) -> tf.data.Dataset:
     )
 
 
-def _element(of: TrainingExamples | Windows) -> Callable:
+def _element(of: Examples) -> Callable:
     """The function number -> element, with the shapes that a numpy function cannot tell."""
-    excerpt, channels, sources = of.excerpt, of.prepared.channels, len(of.names)
+    excerpt, channels, sources = of.excerpt, of.prepared.channels, len(of.sources)
 
     def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
         context, target = of.element(int(number))

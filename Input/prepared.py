@@ -9,14 +9,19 @@ file.
 """
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pydantic
 
+from .storage import storage
+
 MANIFEST = "manifest.json"
 HEADER_BYTES = 44
+BLOCK_BYTES = 1 << 20
 FULL_SCALE = 1 << 15
 
 
@@ -65,11 +70,47 @@ class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
     tracks: tuple[Track, ...]
 
 
+@dataclass(frozen=True)
+class Sources:
+    """The sources that a model emits, in its order, and the instruments that each holds.
+
+    Args:
+        names: of the sources; a name is also an instrument's, unless `sums` has it.
+        sums: the instruments of sources that hold several, such as {"accompaniment": ("bass", "drums", "other")}.
+    """
+
+    names: tuple[str, ...]
+    sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, track: Track, instrument: str) -> int:
+        """Which source holds an instrument of a track.
+
+        Raises:
+            ValueError: if none does.
+        """
+        for index, name in enumerate(self.names):
+            if instrument in self.sums.get(name, (name,)):
+                return index
+        raise ValueError(
+            f"{track.name}: instrument '{instrument}' is not among the sources {', '.join(self.names)}; "
+            f"name the instruments wanted, as data.sources={','.join(self.names[:2])},{instrument}"
+        )
+
+    def labels(self, track: Track) -> np.ndarray:
+        """1.0 for each source that has a part in the track: `(S,)`, float32."""
+        present = {self.index(track, instrument) for instrument in track.instruments}
+        return np.array([index in present for index in range(len(self))], np.float32)
+
+
 class Prepared:
     """A prepared data set, opened for reading.
 
     Args:
-        root: the folder that `Prepare.py` made.
+        root: the folder that `Prepare.py` made, or where it was copied to: an address that fsspec knows, such as
+            gs://bucket/prepared or s3://bucket/prepared.
 
     Raises:
         FileNotFoundError: if there is no finished preparation.
@@ -77,31 +118,37 @@ class Prepared:
     """
 
     def __init__(self, root: Path | str):
-        self.root = Path(root)
-        path = self.root / MANIFEST
-        if not path.is_file():
+        self.address, self.storage = str(root), storage(root)
+        size = self.storage.size(MANIFEST)
+        if size is None:
             raise FileNotFoundError(
-                f"{self.root} holds no {MANIFEST}: expected a folder that Prepare.py finished (run it again to go on)"
+                f"{root} holds no {MANIFEST}: expected a folder that Prepare.py finished (run it again to go on)"
             )
         try:
-            self.manifest = Manifest.model_validate_json(path.read_bytes())
+            self.manifest = Manifest.model_validate_json(self.storage.read(MANIFEST, 0, size))
         except pydantic.ValidationError as error:
             raise ValueError(
-                f"{path} is damaged ({error.errors()[0]['msg']}); remove {self.root} and prepare again"
+                f"{root}/{MANIFEST} is damaged ({error.errors()[0]['msg']}); remove {root} and prepare again"
             ) from None
+        self.root = Path(root)  # where the folder is on this machine
         self.sample_rate_hz = self.manifest.sample_rate_hz
         self.channels = self.manifest.channels
 
-    def split(self, name: str) -> tuple[Track, ...]:
-        """The tracks of a split, in order.
+    def split(self, name: str, parts: tuple[int, ...] = ()) -> tuple[Track, ...]:
+        """The tracks of a split, in order; only those of so many parts where that is said.
 
         Raises:
-            ValueError: if there are none (the splits that exist are named), or a stem is missing or cut short.
+            ValueError: if there are none (what exists is named), or a stem is missing or cut short.
         """
-        tracks = tuple(track for track in self.manifest.tracks if track.split == name)
-        if not tracks:
+        all_tracks = tuple(track for track in self.manifest.tracks if track.split == name)
+        if not all_tracks:
             known = ", ".join(sorted({track.split for track in self.manifest.tracks}))
-            raise ValueError(f"{self.root} has no track in the split '{name}'; it has: {known}")
+            raise ValueError(f"{self.address} has no track in the split '{name}'; it has: {known}")
+        tracks = tuple(track for track in all_tracks if not parts or len(track.parts) in parts)
+        if not tracks:
+            known = ", ".join(map(str, sorted({len(track.parts) for track in all_tracks})))
+            wanted = " or ".join(map(str, parts))
+            raise ValueError(f"{self.address}: no track of the split '{name}' has {wanted} parts; they have: {known}")
         for track in tracks:
             for part in track.files:
                 self._require_whole(track, part)
@@ -111,15 +158,13 @@ class Prepared:
         """Samples of a part `(samples, C)`, int16, from `start` on; zero outside of the track."""
         excerpt = np.zeros((samples, self.channels), np.int16)
         first, frame_bytes = max(0, start), 2 * self.channels
-        path = self.root / part.file
         try:
-            with path.open("rb", buffering=0) as file:  # mapped, each stem would hold a file open; few may be
-                file.seek(HEADER_BYTES + first * frame_bytes)
-                data = file.read(max(0, start + samples - first) * frame_bytes)
+            data = self.storage.read(
+                part.file, HEADER_BYTES + first * frame_bytes, max(0, start + samples - first) * frame_bytes
+            )
             pcm = np.frombuffer(data, "<i2").reshape(-1, self.channels)
         except (OSError, ValueError) as error:
-            reason = f"cannot be read ({error}); `Prepare.py check {self.root}` lists all faults"
-            raise ValueError(f"{path} {reason}") from None
+            raise ValueError(f"{self._path(part)} cannot be read ({error}); {self._hint}") from None
         excerpt[first - start :][: len(pcm)] = pcm
         return excerpt
 
@@ -127,47 +172,50 @@ class Prepared:
         """Samples of a part `(samples, C)`, float32, full scale 1.0, from `start` on; zero outside of the track."""
         return self.read_pcm(part, start, samples) * np.float32(1 / FULL_SCALE)
 
-    def sources(self, track: Track, names: tuple[str, ...], start: int = 0, samples: int | None = None) -> np.ndarray:
+    def sources(self, track: Track, wanted: Sources, start: int = 0, samples: int | None = None) -> np.ndarray:
         """The parts of a track summed into their sources `(T, S, C)`, float32; the whole track where no span is given.
 
         Raises:
-            ValueError: if an instrument of the track is not among `names`.
+            ValueError: if an instrument of the track is in none of the sources.
         """
         samples = track.samples if samples is None else samples
-        summed = np.zeros((samples, len(names), self.channels), np.float32)
+        summed = np.zeros((samples, len(wanted), self.channels), np.float32)
         for part in track.parts:
-            summed[:, source_of(track, part, names)] += self.read(part, start, samples)
+            summed[:, wanted.index(track, part.instrument)] += self.read(part, start, samples)
         return summed
 
-    def _require_whole(self, track: Track, part: Part) -> None:
-        """Raises ValueError unless the part's file has the size that its track's length demands."""
-        path, expected_bytes = self.root / part.file, HEADER_BYTES + 2 * self.channels * track.samples
-        if not path.is_file() or path.stat().st_size != expected_bytes:
-            raise ValueError(
-                f"{path} is missing or has not its {expected_bytes} bytes; "
-                f"`Prepare.py check {self.root}` lists all faults"
-            )
+    def recorded(self, track: Track) -> np.ndarray:
+        """The recorded mixture of a whole track `(T, C)`, float32.
+
+        Raises:
+            ValueError: if the data set has none for it.
+        """
+        if track.mixture is None:
+            raise ValueError(f"{self.address}: {track.name} has no recorded mixture; take mixture=sum")
+        return self.read(track.mixture, 0, track.samples)
 
     def damaged(self, part: Part) -> bool:
         """Whether the part's file is missing or its bytes differ from what was prepared."""
-        path = self.root / part.file
-        return not path.is_file() or sha256(path) != part.sha256
+        size = self.storage.size(part.file)
+        if size is None:
+            return True
+        checksum = hashlib.sha256()
+        for first in range(0, size, BLOCK_BYTES):
+            checksum.update(self.storage.read(part.file, first, BLOCK_BYTES))
+        return checksum.hexdigest() != part.sha256
 
+    def _require_whole(self, track: Track, part: Part) -> None:
+        """Raises ValueError unless the part's file has the size that its track's length demands."""
+        expected_bytes = HEADER_BYTES + 2 * self.channels * track.samples
+        if self.storage.size(part.file) != expected_bytes:
+            raise ValueError(f"{self._path(part)} is missing or has not its {expected_bytes} bytes; {self._hint}")
 
-def source_of(track: Track, part: Part, names: tuple[str, ...]) -> int:
-    """The index of the part's source among `names`.
+    def _path(self, part: Part) -> str:
+        return f"{self.address.rstrip('/')}/{part.file}"
 
-    Raises:
-        ValueError: if its instrument is not among them.
-    """
-    if part.instrument not in names:
-        raise ValueError(f"{track.name}: instrument '{part.instrument}' is not among the sources {', '.join(names)}")
-    return names.index(part.instrument)
-
-
-def labels_of(track: Track, names: tuple[str, ...]) -> np.ndarray:
-    """1.0 for each source that has a part in the track: `(S,)`, float32."""
-    return np.array([name in track.instruments for name in names], np.float32)
+    @property
+    def _hint(self) -> str:
+        return f"`Prepare.py check {self.address}` lists all faults"
 
 
 def sha256(path: Path) -> str:

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from Input.examples import Augmentation, Excerpt, TrainingExamples
+from Input.augmentation import Augmentation
+from Input.examples import Excerpt, TrainingExamples
 from Input.pipeline import training_batches
 from Input.preparation import SourcePart, SourceTrack, prepare
-from Input.prepared import Prepared
+from Input.prepared import Prepared, Sources
 from Input.urmp import INSTRUMENTS
 from Models.lengths import Ladder
 from Models.losses import loss
@@ -59,7 +60,7 @@ def main() -> None:
 def input_examples_per_second(prepared: Prepared, excerpt: Excerpt) -> tuple[float, tuple]:
     """The rate of the input pipeline, and a batch of its."""
     augmentation = Augmentation(gain=(0.7, 1.0))
-    examples = TrainingExamples(prepared, prepared.split("train"), INSTRUMENTS, excerpt, augmentation, seed=0)
+    examples = TrainingExamples(prepared, prepared.split("train"), Sources(INSTRUMENTS), excerpt, augmentation, seed=0)
     batches = iter(training_batches(examples, BATCH_SIZE))
     return examples_per_second(lambda: next(batches), INPUT_BATCHES), next(batches)
 

@@ -21,13 +21,13 @@ from typing import Any
 import Config
 import Metrics
 import Utils
-from Input.examples import Augmentation, Excerpt, TrainingExamples
+from Input.examples import Excerpt
 from Input.pipeline import training_batches
-from Input.prepared import Prepared, labels_of
+from Input.prepared import Prepared, Sources
 from Models import networks
 from Models.lengths import Lengths
 from Test import separate_track
-from Training import new_separator
+from Training import new_separator, sources_of, training_examples
 
 import keras
 import numpy as np
@@ -61,9 +61,7 @@ def measured(config: Config.Training, steps: int, seconds: float) -> dict[str, A
     lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
     output_samples = lengths.output_samples(config.data.output_samples)
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
-    augmentation = Augmentation(config.data.gain, config.data.remix)
-    tracks = prepared.split("train")
-    examples = TrainingExamples(prepared, tracks, config.data.sources, excerpt, augmentation, config.seed)
+    examples = training_examples(config, prepared, excerpt)
     batches = iter(training_batches(examples, config.training.batch_size))
     separator.optimizer.build(separator.trainable_variables)
     variables = [*separator.variables, *separator.optimizer.variables]
@@ -82,19 +80,21 @@ def measured(config: Config.Training, steps: int, seconds: float) -> dict[str, A
         "weights": separator.count_params(),
         "steps": len(losses),
         "processor_seconds": round(used, 1),
-        **_scores(separator, lengths, prepared, config.data.sources),
+        **_scores(separator, lengths, prepared, sources_of(config.data)),
         "losses": [float(f"{mean:.5g}") for mean in means],
     }
 
 
-def _scores(separator: keras.Model, lengths: Lengths, prepared: Prepared, names: tuple[str, ...]) -> dict[str, float]:
+def _scores(separator: keras.Model, lengths: Lengths, prepared: Prepared, wanted: Sources) -> dict[str, float]:
     separator.compile(jit_compile=True)
     rows = []
     for track in Utils.progress(prepared.split("test"), unit="track", label="testing"):
-        references = prepared.sources(track, names)
+        references = prepared.sources(track, wanted)
         mixture = references.sum(axis=1)
-        estimates = separate_track(separator, lengths, mixture, labels_of(track, names))
-        rows.append(Metrics.score_track(track.name, references, estimates, mixture, names, prepared.sample_rate_hz))
+        estimates = separate_track(separator, lengths, mixture, wanted.labels(track))
+        rows.append(
+            Metrics.score_track(track.name, references, estimates, mixture, wanted.names, prepared.sample_rate_hz)
+        )
     summary = Metrics.summarise(pd.concat(rows, ignore_index=True))
     ours = summary[(summary["source"] == "all") & (summary["method"] == "estimate")].set_index(
         ["metric", "aggregation"]

@@ -15,7 +15,7 @@ class Net(Config.Group):
     loss: Literal["mse", "log_energy"] = "mse"
     condition: Literal["none", "film"] = "film"
     sources: Config.Names = ("vn", "vc")
-    gain: Config.Range = (0.5, 1.0)
+    gain: Config.GainRange = (0.5, 1.0)
     rate: float = 0.1
     weights: str | None = "w"
 
@@ -164,7 +164,7 @@ def test_urmp_is_the_published_vimss():
     """Numbers of the published code and README (Veleslavia/vimss)."""
     urmp = Config.resolve(Config.Training, Config.PRESETS, ["urmp"], {})
     assert (urmp.data.sample_rate_hz, urmp.data.channels, len(urmp.data.sources)) == (22_050, 1, 13)
-    assert urmp.data.gain == (1.0, 1.0)
+    assert urmp.augmentation.gain == (1.0, 1.0)
     assert (urmp.model.levels, urmp.model.filters, urmp.model.down_size, urmp.model.up_size) == (12, 24, 15, 5)
     assert (urmp.training.steps, urmp.training.batch_size, urmp.training.learning_rate) == (200_000, 64, 1e-5)
     training = urmp.training
@@ -176,7 +176,7 @@ def test_waveunet_is_the_papers_first_round():
     """Numbers of arXiv 1806.03185, sections 4.2 and 5.1."""
     paper = Config.resolve(Config.Training, Config.PRESETS, ["waveunet"], {})
     assert paper.data.sources == ("accompaniment", "vocals")
-    assert paper.data.gain == (0.7, 1.0)
+    assert paper.augmentation.gain == (0.7, 1.0)
     assert (paper.training.loss, paper.training.learning_rate, paper.training.batch_size) == ("mse", 1e-4, 16)
     assert (paper.training.validate_every, paper.training.patience) == (2_000, 20)
     assert (paper.training.decay, paper.model.conditioning) == ("constant", "none")

@@ -2,8 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from Input.examples import Augmentation, DrawnPart, Excerpt, TrainingExamples, Windows
-from Input.prepared import Prepared
+from Input.augmentation import Augmentation
+from Input.examples import DrawnPart, Excerpt, TrainingExamples, Windows
+from Input.prepared import Prepared, Sources
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import soundfile
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("cl", "fl", "vc", "vn")
+SOURCES = Sources(NAMES)
 EXCERPT = Excerpt(input_samples=700, output_samples=300)
 TRACKS = {"a_vn_vn_vc": 5_000, "b_fl_cl": 2_000, "c_vn_fl": 1_200}
 
@@ -22,18 +24,22 @@ def prepared(make_prepared) -> Prepared:
 
 
 def training(prepared: Prepared, excerpt=EXCERPT, seed=1, **augmentation) -> TrainingExamples:
-    return TrainingExamples(prepared, prepared.split("train"), NAMES, excerpt, Augmentation(**augmentation), seed)
+    return TrainingExamples(prepared, prepared.split("train"), SOURCES, excerpt, Augmentation(**augmentation), seed)
 
 
 def windows(prepared: Prepared, excerpt=EXCERPT) -> Windows:
-    return Windows(prepared, prepared.split("train"), NAMES, excerpt)
+    return Windows(prepared, prepared.split("train"), SOURCES, excerpt)
+
+
+def gain_of(one: DrawnPart) -> float:
+    return one.treatment.gain / 256
 
 
 def audio(prepared: Prepared, one: DrawnPart, before: int, samples: int) -> np.ndarray:
     """The oracle: samples of the drawn part's file from `before` its start on, with zeros around."""
     whole, _ = soundfile.read(prepared.root / one.part.file, dtype="float32", always_2d=True)
     around = np.zeros((samples, whole.shape[1]), np.float32)
-    return np.concatenate([around, whole, around])[samples + one.start - before :][:samples] * np.float32(one.gain)
+    return np.concatenate([around, whole, around])[samples + one.start - before :][:samples] * np.float32(gain_of(one))
 
 
 def assert_same(one, other) -> None:
@@ -99,7 +105,7 @@ def test_context_beyond_the_ends_of_a_track_is_silence(make_prepared):
 def test_a_track_shorter_than_an_excerpt_ends_in_silence(make_prepared, samples):
     prepared = make_prepared({"a_vn_vc": samples})
     examples = training(prepared)
-    whole = prepared.sources(prepared.split("train")[0], NAMES)
+    whole = prepared.sources(prepared.split("train")[0], SOURCES)
     for number in range(5):
         inputs, sources = examples.element(number)
         np.testing.assert_array_equal(sources[:samples], whole)
@@ -121,17 +127,17 @@ def test_an_example_depends_on_seed_and_number_alone(prepared):
 def test_another_process_draws_the_same(prepared):
     code = f"""
 from Input.examples import *
-from Input.prepared import Prepared
+from Input.prepared import Prepared, Sources
 prepared = Prepared({str(prepared.root)!r})
 augmentation = Augmentation(gain=(0.5, 1.0), remix=0.5)
-examples = TrainingExamples(prepared, prepared.split("train"), {NAMES}, Excerpt(700, 300), augmentation, 1)
+examples = TrainingExamples(prepared, prepared.split("train"), Sources({NAMES}), Excerpt(700, 300), augmentation, 1)
 for number in (10**12, 7, 3):
-    print([(one.track.name, one.part.number, one.start, one.gain.hex()) for one in examples.draw(number)])
+    print([(one.track.name, one.part.number, one.start, one.treatment.gain) for one in examples.draw(number)])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     examples = training(prepared, gain=(0.5, 1.0), remix=0.5)
     for number, line in zip((10**12, 7, 3), done.stdout.splitlines(), strict=True):
-        drawn = [(one.track.name, one.part.number, one.start, one.gain.hex()) for one in examples.draw(number)]
+        drawn = [(one.track.name, one.part.number, one.start, one.treatment.gain) for one in examples.draw(number)]
         assert str(drawn) == line
 
 
@@ -166,10 +172,11 @@ def test_parts_of_a_track_keep_together(prepared):
 
 def test_gains_are_even_in_their_range_and_each_part_has_its_own(prepared):
     examples = training(prepared, gain=(0.7, 1.0))
-    drawn = [[one.gain for one in examples.draw(number)] for number in range(2_000)]
-    assert scipy.stats.kstest(np.concatenate(drawn), scipy.stats.uniform(0.7, 0.3).cdf).pvalue > 1e-3
-    assert all(len(set(gains)) == len(gains) for gains in drawn)
-    assert {one.gain for number in range(50) for one in training(prepared).draw(number)} == {1.0}
+    drawn = [[gain_of(one) for one in examples.draw(number)] for number in range(2_000)]
+    counts = np.bincount(np.rint(256 * np.concatenate(drawn)).astype(int), minlength=257)[180:256]  # whole steps inside
+    assert scipy.stats.chisquare(counts).pvalue > 1e-3 and counts.sum() > 0.97 * sum(map(len, drawn))
+    assert np.mean([len(set(gains)) == len(gains) for gains in drawn]) > 0.95
+    assert {gain_of(one) for number in range(50) for one in training(prepared).draw(number)} == {1.0}
 
 
 def test_remixing_keeps_the_instruments_and_changes_tracks_and_moments(prepared):
@@ -209,7 +216,7 @@ def test_windows_cover_every_sample_once(make_prepared, channels):
     for track, count in zip(prepared.split("train"), (4, 3, 1), strict=True):
         inputs, sources = zip(*(next(pieces) for _ in range(count)), strict=True)
         rebuilt = np.concatenate(sources)
-        np.testing.assert_array_equal(rebuilt[: track.samples], prepared.sources(track, NAMES))
+        np.testing.assert_array_equal(rebuilt[: track.samples], prepared.sources(track, SOURCES))
         assert not rebuilt[track.samples :].any()
         mixture = np.concatenate([one["mixture"][200:500] for one in inputs])
         np.testing.assert_array_equal(mixture, rebuilt.sum(axis=1))

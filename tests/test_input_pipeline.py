@@ -1,14 +1,16 @@
 import time
 
-from Input.examples import Augmentation, Element, Excerpt, TrainingExamples, Windows
+from Input.augmentation import Augmentation
+from Input.examples import Element, Excerpt, TrainingExamples, Windows
 from Input.pipeline import track_batches, training_batches
-from Input.prepared import Prepared
+from Input.prepared import Prepared, Sources
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 NAMES = ("cl", "fl", "vc", "vn")
+SOURCES = Sources(NAMES)
 EXCERPT = Excerpt(input_samples=700, output_samples=300)
 
 
@@ -18,11 +20,11 @@ def prepared(make_prepared, request) -> Prepared:
 
 
 def examples(prepared: Prepared) -> TrainingExamples:
-    return TrainingExamples(prepared, prepared.split("train"), NAMES, EXCERPT, Augmentation((0.7, 1.0), 0.5), seed=3)
+    return TrainingExamples(prepared, prepared.split("train"), SOURCES, EXCERPT, Augmentation((0.7, 1.0), 0.5), seed=3)
 
 
 def windows(prepared: Prepared) -> Windows:
-    return Windows(prepared, prepared.split("train"), NAMES, EXCERPT)
+    return Windows(prepared, prepared.split("train"), SOURCES, EXCERPT)
 
 
 def stacked(of: TrainingExamples | Windows, numbers: range) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -64,6 +66,26 @@ def test_a_restart_gives_what_going_on_would_have_given(prepared):
         assert_same(one, other)
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_several_hosts_share_what_one_would_see(prepared, count):
+    alone = training_batches(examples(prepared), 8, first=16).take(3).as_numpy_iterator()
+    shares = [
+        training_batches(examples(prepared), 8, first=16, share=(index, count)).take(3).as_numpy_iterator()
+        for index in range(count)
+    ]
+    for whole, *pieces in zip(alone, *shares, strict=True):
+        contexts, sources = zip(*pieces, strict=True)
+        assert len(sources[0]) == 8 // count
+        joined = {key: np.concatenate([context[key] for context in contexts]) for key in whole[0]}
+        assert_same((joined, np.concatenate(sources)), whole)
+
+
+@pytest.mark.parametrize("share, message", [((0, 3), "multiple of 3"), ((2, 2), "share 0 to 1. Received: 2")])
+def test_a_share_that_cannot_be_is_one_line(prepared, share, message):
+    with pytest.raises(ValueError, match=message):
+        training_batches(examples(prepared), 8, share=share)
+
+
 class Hesitant(TrainingExamples):
     """Some examples take longer than those after them."""
 
@@ -76,7 +98,7 @@ class Hesitant(TrainingExamples):
 def test_neither_the_number_of_threads_nor_their_speed_changes_anything(prepared, threads):
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
-    hesitant = Hesitant(prepared, prepared.split("train"), NAMES, EXCERPT, Augmentation((0.7, 1.0), 0.5), seed=3)
+    hesitant = Hesitant(prepared, prepared.split("train"), SOURCES, EXCERPT, Augmentation((0.7, 1.0), 0.5), seed=3)
     batches = training_batches(hesitant, 4).with_options(options).take(10).as_numpy_iterator()
     for start, batch in zip(range(0, 40, 4), batches, strict=True):
         assert_same(batch, stacked(examples(prepared), range(start, start + 4)))

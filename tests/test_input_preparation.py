@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from Input.preparation import JOURNAL, SourcePart, SourceTrack, check, prepare, prepare_track
-from Input.prepared import FULL_SCALE, MANIFEST, Prepared, labels_of, source_of
+from Input.prepared import FULL_SCALE, MANIFEST, Prepared, Sources
 
 import librosa
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -438,20 +439,69 @@ def test_sources_are_the_sums_of_their_parts(make_prepared):
     prepared = make_prepared({"a_vn_vc_vn": 500})
     (one,) = prepared.split("train")
     first, cello, second = (prepared.read(part, 0, 500) for part in one.parts)
-    received = prepared.sources(one, ("cl", "vc", "vn"))
+    received = prepared.sources(one, Sources(("cl", "vc", "vn")))
     np.testing.assert_array_equal(received, np.stack([np.zeros((500, 1)), cello, first + second], axis=1))
-    np.testing.assert_array_equal(prepared.sources(one, ("cl", "vc", "vn"), 100, 50), received[100:150])
-    beyond = prepared.sources(one, ("cl", "vc", "vn"), -5, 510)
+    np.testing.assert_array_equal(prepared.sources(one, Sources(("cl", "vc", "vn")), 100, 50), received[100:150])
+    beyond = prepared.sources(one, Sources(("cl", "vc", "vn")), -5, 510)
     np.testing.assert_array_equal(beyond[5:505], received)
     assert not beyond[:5].any() and not beyond[505:].any()
 
 
 def test_labels_and_sources_follow_the_names(make_prepared):
     (one,) = make_prepared({"a_vn_vc_vn": 5}).split("train")
-    assert labels_of(one, ("vn", "cl", "vc")).tolist() == [1, 0, 1]
-    assert [source_of(one, part, ("vn", "cl", "vc")) for part in one.parts] == [0, 2, 0]
-    with pytest.raises(ValueError, match="a_vn_vc_vn: instrument 'vc' is not among the sources vn, cl"):
-        source_of(one, one.parts[1], ("vn", "cl"))
+    wanted = Sources(("vn", "cl", "vc"))
+    assert wanted.labels(one).tolist() == [1, 0, 1]
+    assert [wanted.index(one, part.instrument) for part in one.parts] == [0, 2, 0]
+    with pytest.raises(ValueError, match="a_vn_vc_vn: instrument 'vc' is not among the sources vn, cl") as mistake:
+        Sources(("vn", "cl")).index(one, "vc")
+    assert "\n" not in str(mistake.value)
+
+
+def test_a_source_may_hold_several_instruments(make_prepared):
+    prepared = make_prepared({"a_vocals_bass_drums_vocals": 50, "b_vocals": 50})
+    wanted = Sources(("accompaniment", "vocals"), {"accompaniment": ("bass", "drums", "other")})
+    band, alone = prepared.split("train")
+    first, bass, drums, second = (prepared.read(part, 0, 50) for part in band.parts)
+    np.testing.assert_array_equal(prepared.sources(band, wanted), np.stack([bass + drums, first + second], axis=1))
+    assert wanted.labels(band).tolist() == [1, 1] and wanted.labels(alone).tolist() == [0, 1]
+
+
+@pytest.fixture
+def remote(make_prepared):
+    """The same prepared data set on this machine and on a file system of fsspec that holds it in memory."""
+    here, there = make_prepared({"a_vn_vc": 50, "b_fl": 20}), fsspec.filesystem("memory")
+    there.put(str(here.root), "/bucket/prepared", recursive=True)
+    yield here, there
+    there.store.clear()
+    there.pseudo_dirs[:] = [""]
+
+
+def test_a_data_set_may_lie_on_object_storage(remote):
+    here, _ = remote
+    there = Prepared("memory://bucket/prepared/")
+    assert there.manifest == here.manifest and there.split("train") == here.split("train")
+    for track in here.split("train"):
+        for part in track.parts:
+            for start, samples in ((0, track.samples), (-3, 10), (track.samples - 2, 9), (track.samples + 5, 4)):
+                np.testing.assert_array_equal(there.read(part, start, samples), here.read(part, start, samples))
+            assert not there.damaged(part)
+
+
+def test_damage_on_object_storage_is_one_line(remote):
+    here, files = remote
+    files.pipe("/bucket/prepared/b_fl/1_fl.wav", bytes(84))
+    files.rm("/bucket/prepared/a_vn_vc/1_vn.wav")
+    there = Prepared("memory://bucket/prepared")
+    with pytest.raises(ValueError, match="memory://bucket/prepared/a_vn_vc/1_vn.wav is missing or has not its 144"):
+        there.split("train")
+    first, second = there.manifest.tracks
+    assert there.damaged(first.parts[0]) and there.damaged(second.parts[0]) and not there.damaged(first.parts[1])
+    with pytest.raises(ValueError, match="memory://bucket/prepared/a_vn_vc/1_vn.wav cannot be read"):
+        there.read(first.parts[0], 0, 5)
+    with pytest.raises(FileNotFoundError, match="memory://bucket/none holds no manifest.json"):
+        Prepared("memory://bucket/none")
+    with pytest.raises(ValueError, match="nowhere://bucket cannot be opened"):
+        Prepared("nowhere://bucket")
 
 
 def test_an_unknown_split_is_one_line_with_those_that_exist(make_prepared):
@@ -474,6 +524,6 @@ def test_a_data_set_may_have_more_stems_than_a_process_may_open(make_prepared):
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 20, hard))
     try:
         for one in prepared.split("train"):
-            assert prepared.sources(one, ("vn", "vc")).any()
+            assert prepared.sources(one, Sources(("vn", "vc"))).any()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,0 +1,165 @@
+"""A prepared data set in an accelerator's memory: examples are cut, treated and mixed inside the compiled step.
+
+The host only draws: which parts, which moments, which treatments; a few hundred bytes an example. All that follows is
+arithmetic of integers (`augmentation`), so that the examples are those of `Examples.element`, bit for bit, on whatever
+backend and device. TensorFlow is not needed.
+"""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+from keras import ops
+
+from .augmentation import FLAT, FULL_SCALE, UNIT_GAIN, UNIT_STEP, Treatment, stacked
+from .examples import Examples, TrainingExamples, Windows
+from .prepared import Part, Prepared, Track
+
+ROW = 1 << 12  # samples; whole rows are fetched, then shifted
+
+Drawn = dict[str, np.ndarray]
+"""Drawn parts as arrays of P slots: `row` (of the cache, where the part begins), `start`, `samples` (of its track),
+`source`, and its treatment `gain`, `swap`, `step`, `taps`. An empty slot has the gain 0."""
+
+
+class Cache:
+    """The parts of some tracks as rows of PCM, with silence before the first and after the last.
+
+    Args:
+        prepared: the data set.
+        tracks: whose parts to hold.
+        pcm_samples: the longest excerpt that will be cut.
+    """
+
+    def __init__(self, prepared: Prepared, tracks: tuple[Track, ...], pcm_samples: int):
+        margin = pcm_samples // ROW + 2
+        self.first_row: dict[str, int] = {}
+        count = margin
+        for track in tracks:
+            for part in track.parts:
+                self.first_row[part.file] = count
+                count += -(-track.samples // ROW)
+        self.rows = np.zeros((count + margin, ROW, prepared.channels), np.int16)
+        for track in tracks:
+            for part in track.parts:
+                first, whole = self.first_row[part.file], -(-track.samples // ROW)
+                pcm = prepared.read_pcm(part, 0, whole * ROW)
+                self.rows[first : first + whole] = pcm.reshape(whole, ROW, prepared.channels)
+
+    def row(self, part: Part) -> int:
+        """Where a part begins."""
+        return self.first_row[part.file]
+
+
+def drawn_arrays(examples: Examples, cache: Cache, number: int, slots: int) -> Drawn:
+    """What example `number` consists of, in so many slots."""
+    drawn = examples.draw(number)
+    treatment = stacked([one.treatment for one in drawn])
+    known = {
+        "row": [cache.row(one.part) for one in drawn],
+        "start": [examples.pcm_start(one) for one in drawn],
+        "samples": [one.track.samples for one in drawn],
+        "source": [examples.source_of(one) for one in drawn],
+        **treatment._asdict(),
+    }
+    arrays = {name: np.zeros((slots, *np.shape(values)[1:]), np.int32) for name, values in known.items()}
+    arrays["step"][:], arrays["taps"][:] = UNIT_STEP, FLAT
+    for name, values in known.items():
+        arrays[name][: len(drawn)] = values
+    return arrays
+
+
+def drawn_batches(
+    examples: TrainingExamples,
+    cache: Cache,
+    slots: int,
+    batch_size: int,
+    first: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> Iterator[tuple[Drawn, np.ndarray]]:
+    """Endless batches of what `training_batches` would hold, as numbers; with zeros in the place of targets."""
+    index, hosts = share
+    mine = batch_size // hosts
+    while True:
+        numbers = range(first + index * mine, first + (index + 1) * mine)
+        yield _stacked([drawn_arrays(examples, cache, number, slots) for number in numbers])
+        first += batch_size
+
+
+class DrawnWindows(keras.utils.PyDataset):
+    """What `track_batches` would hold, as numbers, with zeros in the place of targets."""
+
+    def __init__(self, windows: Windows, cache: Cache, slots: int, batch_size: int):
+        super().__init__()
+        self.windows, self.cache, self.slots, self.batch_size = windows, cache, slots, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.windows) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Drawn, np.ndarray]:
+        numbers = range(index * self.batch_size, min((index + 1) * self.batch_size, len(self.windows)))
+        return _stacked([drawn_arrays(self.windows, self.cache, number, self.slots) for number in numbers])
+
+
+def _stacked(rows: list[Drawn]) -> tuple[Drawn, np.ndarray]:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, np.zeros(len(rows), np.float32)
+
+
+class Mixer(keras.layers.Layer):
+    """Drawn parts (arrays of (B, P, ...)) -> THE element of this floor, in batches, on the device.
+
+    Args:
+        cache: the parts; becomes a weight that nothing trains.
+        examples: whose excerpts, sources and augmentation.
+    """
+
+    def __init__(self, cache: Cache, examples: Examples, **kwargs):
+        super().__init__(dtype="float32", trainable=False, **kwargs)
+        self.excerpt, self.augmentation = examples.excerpt, examples.augmentation
+        self.names = examples.sources.names
+        self.pcm = self.add_weight(
+            name="pcm", shape=cache.rows.shape, dtype="int16", trainable=False, initializer="zeros"
+        )
+        self.pcm.assign(cache.rows)
+
+    def call(self, drawn):
+        batch, slots = ops.shape(drawn["gain"])
+        flat = {name: ops.reshape(array, (batch * slots, *array.shape[2:])) for name, array in drawn.items()}
+        treatment = Treatment(flat["gain"], ops.cast(flat["swap"], "bool"), flat["step"], flat["taps"])
+        samples, channels = self.excerpt.input_samples, self.pcm.shape[2]
+        treated = self.augmentation.treated(ops, self._cut(flat), treatment, samples)
+        treated = ops.reshape(treated, (batch, slots, samples, channels))
+        context = self.excerpt.context_samples
+        middle = treated[:, :, context : context + self.excerpt.output_samples]
+        held = ops.cast(drawn["source"][..., None] == ops.arange(len(self.names), dtype="int32"), "int32")
+        sources, labels = 0, 0
+        for slot in range(drawn["gain"].shape[1]):
+            sources = sources + middle[:, slot, :, None] * held[:, slot, None, :, None]
+            audible = ops.cast(drawn["gain"][:, slot] != 0, "int32")
+            labels = ops.maximum(labels, held[:, slot] * audible[:, None])
+        mixture = ops.sum(treated, axis=1)
+        return {"mixture": _amplitudes(mixture), "labels": ops.cast(labels, "float32")}, _amplitudes(sources)
+
+    def _cut(self, flat):
+        """The PCM of each part (N, T_pcm, C), int32; silence beyond the ends of its track."""
+        samples = self.augmentation.pcm_samples(self.excerpt.input_samples)
+        first = flat["start"] // ROW
+        rows = (flat["row"] + first)[:, None] + ops.arange((samples + ROW - 2) // ROW + 1, dtype="int32")
+        rows = ops.clip(rows, 0, self.pcm.shape[0] - 1)
+        fetched = ops.take(self.pcm, rows, axis=0)
+        fetched = ops.reshape(fetched, (-1, rows.shape[1] * ROW, self.pcm.shape[2]))
+        moments = ops.arange(samples, dtype="int32")
+        shifted = ops.take_along_axis(fetched, ((flat["start"] - first * ROW)[:, None] + moments)[..., None], axis=1)
+        places = flat["start"][:, None] + moments
+        inside = (places >= 0) & (places < flat["samples"][:, None])
+        return ops.cast(shifted, "int32") * ops.cast(inside, "int32")[..., None]
+
+    def inputs(self, slots: int) -> dict[str, keras.KerasTensor]:
+        """What a model that begins with this layer is told."""
+        shapes = {"taps": (slots, len(FLAT))}
+        names = ("row", "start", "samples", "source", *Treatment._fields)
+        return {name: keras.Input(shapes.get(name, (slots,)), dtype="int32", name=name) for name in names}
+
+
+def _amplitudes(sums):
+    return ops.cast(sums, "float32") * (1 / (FULL_SCALE * UNIT_GAIN))
