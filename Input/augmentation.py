@@ -138,7 +138,7 @@ class Augmentation:
         return start - before * step // UNIT_STEP - (NEIGHBOURS // 2 - 1) * self.resamples
 
     def treated(self, xp: ModuleType, pcm: Any, treatment: Treatment, samples: int) -> Any:
-        """Parts as they are mixed: PCM (N, T_pcm, C), int32 -> (N, samples, C), int32, in units of 2^-23."""
+        """Parts as they are mixed: PCM (N, T_pcm, C) -> (N, samples, C), int32, in units of 2^-23."""
         gain, swap, step, taps = treatment
         if self.resamples:
             pcm = resampled(xp, pcm, step, samples + (TAPS - 1) * self.filters)

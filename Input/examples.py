@@ -85,20 +85,26 @@ class Examples(ABC):
 
     def element(self, number: int) -> Element:
         """Example `number` as THE element of this floor."""
-        drawn = self.draw(number)
-        samples, context = self.excerpt.input_samples, self.excerpt.context_samples
-        pcm_samples = self.augmentation.pcm_samples(samples)
-        pcm = np.stack([self.prepared.read_pcm(one.part, self.pcm_start(one), pcm_samples) for one in drawn])
-        treatment = stacked([one.treatment for one in drawn])
-        treated = self.augmentation.treated(np, pcm.astype(np.int32), treatment, samples)
-        middle = treated[:, context : context + self.excerpt.output_samples]
-        sources = np.zeros((self.excerpt.output_samples, len(self.sources), self.prepared.channels), np.int32)
+        excerpt, channels = self.excerpt, self.prepared.channels
+        middle = slice(excerpt.context_samples, excerpt.context_samples + excerpt.output_samples)
+        mixture = np.zeros((excerpt.input_samples, channels), np.int32)
+        sums: dict[int, np.ndarray] = {}
         labels = np.zeros(len(self.sources), np.float32)
-        for one, heard in zip(drawn, middle, strict=True):
-            source = self.source_of(one)
-            sources[:, source] += heard
+        for one in self.draw(number):  # part by part: what is added up stays in the processor's cache
+            heard, source = self._heard(one), self.source_of(one)
+            mixture += heard
+            sums[source] = sums[source] + heard[middle] if source in sums else heard[middle]
             labels[source] = max(labels[source], one.treatment.gain != 0)
-        return {"mixture": amplitudes(treated.sum(axis=0, dtype=np.int32)), "labels": labels}, amplitudes(sources)
+        sources = np.zeros((excerpt.output_samples, len(self.sources), channels), np.float32)
+        for source, total in sums.items():
+            sources[:, source] = amplitudes(total)
+        return {"mixture": amplitudes(mixture), "labels": labels}, sources
+
+    def _heard(self, one: DrawnPart) -> np.ndarray:
+        """A drawn part as it is mixed: (T, C), int32, in units of 2^-23."""
+        samples = self.augmentation.pcm_samples(self.excerpt.input_samples)
+        pcm = self.prepared.read_pcm(one.part, self.pcm_start(one), samples)
+        return self.augmentation.treated(np, pcm[None], stacked([one.treatment]), self.excerpt.input_samples)[0]
 
     def pcm_start(self, one: DrawnPart) -> int:
         """Which sample of its track a drawn part is read from."""
@@ -111,7 +117,7 @@ class Examples(ABC):
 
 def amplitudes(sums: np.ndarray) -> np.ndarray:
     """Sums of treated parts, int32 -> linear amplitudes, float32, full scale 1.0."""
-    return sums.astype(np.float32) * np.float32(1 / (FULL_SCALE * UNIT_GAIN))
+    return np.multiply(sums, np.float32(1 / (FULL_SCALE * UNIT_GAIN)), dtype=np.float32, casting="unsafe")
 
 
 class TrainingExamples(Examples):

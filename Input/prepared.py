@@ -156,7 +156,6 @@ class Prepared:
 
     def read_pcm(self, part: Part, start: int, samples: int) -> np.ndarray:
         """Samples of a part `(samples, C)`, int16, from `start` on; zero outside of the track."""
-        excerpt = np.zeros((samples, self.channels), np.int16)
         first, frame_bytes = max(0, start), 2 * self.channels
         try:
             data = self.storage.read(
@@ -165,6 +164,9 @@ class Prepared:
             pcm = np.frombuffer(data, "<i2").reshape(-1, self.channels)
         except (OSError, ValueError) as error:
             raise ValueError(f"{self._path(part)} cannot be read ({error}); {self._hint}") from None
+        if len(pcm) == samples:
+            return pcm
+        excerpt = np.zeros((samples, self.channels), np.int16)
         excerpt[first - start :][: len(pcm)] = pcm
         return excerpt
 
