@@ -451,6 +451,12 @@ PRESETS: Mapping[str, Tree] = {
         "data": {"output_samples": 147_461},
         "training": _URMP["training"] | {"batch_size": 33},
     },
+    # VIMSS's code for MUSDB18: as above with four sources and no labels, mean squared error and a constant rate.
+    "musdb": {
+        "data": {"sources": _BAND},
+        "augmentation": {"gain": (1.0, 1.0)},
+        "training": {"batch_size": 64, "patience": 0},
+    },
     # Stoller, Ewert, Dixon (ISMIR 2018, arXiv 1806.03185), table 1, under the names of the code published with it.
     # First round of training: epochs of 2000 steps, early stop after 20; those are the defaults above.
     "baseline": {"model": {"padding": "same", "output": "direct"}, "data": {"sources": _VOICE}},  # M1
@@ -462,6 +468,10 @@ PRESETS: Mapping[str, Tree] = {
     "full_44KHz": {  # M5-HighSR
         "model": {"resampling": "learned"},
         "data": {"sources": _VOICE, "channels": 2, "sample_rate_hz": 44_100},
+    },
+    "baseline_context_smallfilter_deep": {  # of the code alone
+        "model": {"levels": 14, "down_size": 5, "up_size": 1},
+        "data": {"sources": _VOICE},
     },
     "full_multi_instrument": {"data": {"sources": _BAND, "channels": 2}},  # M6
     "baseline_comparison": {  # M7, as wide as the U-Net on spectrograms that it is compared with
@@ -511,6 +521,7 @@ ORIGINS: Mapping[str, str] = {
     "demo": "of this repository",
     "urmp": "Slizovskaia et al. 2019",
     "urmp_wide": "of this repository",
+    "musdb": "VIMSS's code",
     "baseline": "Stoller et al. 2018, M1",
     "baseline_diff": "Stoller et al. 2018, M2",
     "baseline_context": "Stoller et al. 2018, M3",
@@ -518,6 +529,7 @@ ORIGINS: Mapping[str, str] = {
     "baseline_stereo": "Stoller et al. 2018, M4",
     "full": "Stoller et al. 2018, M5",
     "full_44KHz": "Stoller et al. 2018, M5-HighSR",
+    "baseline_context_smallfilter_deep": "Stoller's code",
     "full_multi_instrument": "Stoller et al. 2018, M6",
     "baseline_comparison": "Stoller et al. 2018, M7",
     "unet_spectrogram": "Jansson et al. 2017, loss on audio",

@@ -19,6 +19,7 @@ import Utils
 from Experiment import Experiment, RunFolder, register
 from Input.augmentation import Augmentation
 from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
+from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Sources
 from Metrics import loss_curve
@@ -93,6 +94,8 @@ def train(
     """
     data, training = config.data, config.training
     prepared, wanted = prepared_for(data), sources_of(data)
+    for remark in require_trainable(prepared, wanted):
+        print(f"note: {remark}")
     lengths = networks.lengths(data.output_samples, **config.model.model_dump())
     output_samples = lengths.output_samples(data.output_samples)
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)

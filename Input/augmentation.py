@@ -130,7 +130,8 @@ class Augmentation:
         samples += (TAPS - 1) * self.filters
         if not self.resamples:
             return samples
-        return (samples - 1) * round(UNIT_STEP * self.speed_range[1]) // UNIT_STEP + NEIGHBOURS
+        fastest = max(UNIT_STEP, round(UNIT_STEP * self.speed_range[1]))  # that of a part that is spared included
+        return (samples - 1) * fastest // UNIT_STEP + NEIGHBOURS
 
     def pcm_start(self, start: int, before: int, step: int) -> int:
         """Where in its track PCM begins if the treated sample number `before` shall be sample `start` of the track."""

@@ -1,7 +1,10 @@
 """Which samples an example holds: pure functions of numbers, without a shuffle buffer and without state."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +12,7 @@ from .augmentation import FULL_SCALE, UNIT_GAIN, UNTREATED, Augmentation, Treatm
 from .prepared import Part, Prepared, Sources, Track
 
 Element = tuple[dict[str, np.ndarray], np.ndarray]
+"""THE element of this floor, or a batch of them."""
 
 
 @dataclass(frozen=True)
@@ -85,26 +89,39 @@ class Examples(ABC):
 
     def element(self, number: int) -> Element:
         """Example `number` as THE element of this floor."""
-        excerpt, channels = self.excerpt, self.prepared.channels
-        middle = slice(excerpt.context_samples, excerpt.context_samples + excerpt.output_samples)
-        mixture = np.zeros((excerpt.input_samples, channels), np.int32)
+        context, sources = self.batch([number])
+        return {name: array[0] for name, array in context.items()}, sources[0]
+
+    def batch(self, numbers: Sequence[int]) -> Element:
+        """The examples of these numbers, each array with an axis before its own."""
+        excerpt, channels, count = self.excerpt, self.prepared.channels, len(numbers)
+        mixtures = _zeros((count, excerpt.input_samples, channels))
+        labels = _zeros((count, len(self.sources)))
+        sources = _zeros((count, excerpt.output_samples, len(self.sources), channels))
+        for number, *arrays in zip(numbers, mixtures, labels, sources, strict=True):
+            self._write(number, *arrays)
+        return {"mixture": mixtures, "labels": labels}, sources
+
+    def _write(self, number: int, mixture: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> None:
+        """Writes example `number` into arrays; what no part sounds in is zero there already."""
+        middle = slice(self.excerpt.context_samples, self.excerpt.context_samples + self.excerpt.output_samples)
+        all_heard: np.ndarray | None = None
         sums: dict[int, np.ndarray] = {}
-        labels = np.zeros(len(self.sources), np.float32)
         for one in self.draw(number):  # part by part: what is added up stays in the processor's cache
             heard, source = self._heard(one), self.source_of(one)
-            mixture += heard
-            sums[source] = sums[source] + heard[middle] if source in sums else heard[middle]
+            sums[source] = sums[source] + heard[middle] if source in sums else heard[middle].copy()
             labels[source] = max(labels[source], one.treatment.gain != 0)
-        sources = np.zeros((excerpt.output_samples, len(self.sources), channels), np.float32)
+            all_heard = heard if all_heard is None else np.add(all_heard, heard, out=all_heard)
+        amplitudes(all_heard, mixture)
         for source, total in sums.items():
-            sources[:, source] = amplitudes(total)
-        return {"mixture": amplitudes(mixture), "labels": labels}, sources
+            amplitudes(total, sources[:, source])
 
     def _heard(self, one: DrawnPart) -> np.ndarray:
         """A drawn part as it is mixed: (T, C), int32, in units of 2^-23."""
         samples = self.augmentation.pcm_samples(self.excerpt.input_samples)
         pcm = self.prepared.read_pcm(one.part, self.pcm_start(one), samples)
-        return self.augmentation.treated(np, pcm[None], stacked([one.treatment]), self.excerpt.input_samples)[0]
+        treatment = stacked([one.treatment])
+        return self.augmentation.treated(np, pcm[None].astype(np.int32), treatment, self.excerpt.input_samples)[0]
 
     def pcm_start(self, one: DrawnPart) -> int:
         """Which sample of its track a drawn part is read from."""
@@ -115,9 +132,17 @@ class Examples(ABC):
         return self.sources.index(one.track, one.part.instrument)
 
 
-def amplitudes(sums: np.ndarray) -> np.ndarray:
-    """Sums of treated parts, int32 -> linear amplitudes, float32, full scale 1.0."""
-    return np.multiply(sums, np.float32(1 / (FULL_SCALE * UNIT_GAIN)), dtype=np.float32, casting="unsafe")
+def amplitudes(sums: Any, out: np.ndarray) -> None:
+    """Writes sums of treated parts, int32, as linear amplitudes, float32, full scale 1.0."""
+    np.copyto(out, sums, casting="unsafe")
+    out *= np.float32(1 / (FULL_SCALE * UNIT_GAIN))
+
+
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros in float32 that begin at a multiple of 64 bytes, so that TensorFlow takes them over without copying."""
+    raw = np.zeros(4 * math.prod(shape) + 64, np.uint8)
+    first = -raw.ctypes.data % 64
+    return raw[first : first + 4 * math.prod(shape)].view(np.float32).reshape(shape)
 
 
 class TrainingExamples(Examples):

@@ -32,10 +32,9 @@ def training_batches(
         raise ValueError(f"expected a share 0 to {hosts - 1}. Received: {index}")
     mine = batch_size // hosts
     return (
-        tf.data.Dataset.range(tf.int64.max)
-        .map(lambda n: first + n // mine * batch_size + index * mine + n % mine)
-        .map(_element(examples), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(mine, drop_remainder=True)
+        tf.data.Dataset.counter(first + index * mine, batch_size)
+        .map(lambda start: (start, start + mine))
+        .map(_batch(examples, mine), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -51,26 +50,26 @@ def track_batches(windows: Windows, batch_size: int) -> tf.data.Dataset:
         Elements as `training_batches`.
     """
     return (
-        tf.data.Dataset.range(len(windows))
-        .map(_element(windows), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size)
+        tf.data.Dataset.range(0, len(windows), batch_size)
+        .map(lambda start: (start, tf.minimum(start + batch_size, len(windows))))
+        .map(_batch(windows, None), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def _element(of: Examples) -> Callable:
-    """The function number -> element, with the shapes that a numpy function cannot tell."""
+def _batch(of: Examples, batch_size: int | None) -> Callable:
+    """The function (first number, one past the last) -> batch, with the shapes that a numpy function cannot tell."""
     excerpt, channels, sources = of.excerpt, of.prepared.channels, len(of.sources)
 
-    def read(number: np.ndarray) -> tuple[np.ndarray, ...]:
-        context, target = of.element(int(number))
+    def read(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, ...]:
+        context, target = of.batch(range(int(start), int(end)))
         return context["mixture"], context["labels"], target
 
-    def element(number: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        mixture, labels, target = tf.numpy_function(read, [number], [tf.float32] * 3)
-        mixture.set_shape((excerpt.input_samples, channels))
-        labels.set_shape((sources,))
-        target.set_shape((excerpt.output_samples, sources, channels))
+    def batch(start: tf.Tensor, end: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        mixture, labels, target = tf.numpy_function(read, [start, end], [tf.float32] * 3)
+        mixture.set_shape((batch_size, excerpt.input_samples, channels))
+        labels.set_shape((batch_size, sources))
+        target.set_shape((batch_size, excerpt.output_samples, sources, channels))
         return {"mixture": mixture, "labels": labels}, target
 
-    return element
+    return batch

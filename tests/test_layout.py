@@ -22,7 +22,7 @@ FLOORS = {  # folder or file: what it may import besides the standard library an
 }
 ROOMS = {  # what a single module may import beyond its floor: tf.data, and what runs inside the training step
     "Input/pipeline.py": {"tensorflow"},
-    "Input/pretraining_pipeline.py": {"tensorflow"},
+    "Input/pretraining/pipeline.py": {"tensorflow"},
     "Input/device.py": {"keras"},
 }
 SHARED = {"Config", "Experiment", "Utils", "Models", "Input", "Metrics"}  # a script imports these, and no other script
