@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -14,32 +15,45 @@ BLOCK_SAMPLES = 1 << 16
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: samples per channel, rate in Hz, channels and libsndfile's sample format.
+    """What a file's header says: samples per channel, rate in Hz, channels, sample format or codec, and who reads it.
 
-    An mp3 may not say its length: `samples` is then an estimate.
+    An mp3, mkv, webm or wma may not say its length: `samples` is then an estimate.
     """
 
     samples: int
     sample_rate_hz: int
     channels: int
     subtype: str
+    reader: Literal["libsndfile", "ffmpeg"] = "libsndfile"
 
 
-def audio_info(path: Path) -> AudioInfo:
+def audio_info(path: Path, stream: int = 0) -> AudioInfo:
     """The header of an audio file.
+
+    Args:
+        path: a file in any format that libsndfile or FFmpeg reads.
+        stream: which audio stream of a file with several, from 0.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no audio file, is empty, or (wav, aiff, au) is shorter than its header says.
+        ValueError: if it is no audio file, has no such stream, is empty, or (wav, aiff, au, mp4) is shorter than its
+            header says.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no such audio file: {path}")
     try:
         info = soundfile.info(path, verbose=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path} cannot be read as audio ({error.error_string.rstrip('.')})") from None
+    except soundfile.LibsndfileError:
+        from . import media  # not before it is needed: it loads all of FFmpeg's codecs
+
+        found = AudioInfo(*media.media_info(path, stream), "ffmpeg")
+        if found.samples == 0:
+            raise ValueError(f"{path} holds no samples") from None
+        return found
     except TypeError:  # soundfile asks for the rate of a file that ends in .raw
         raise ValueError(f"{path} cannot be read as audio (a raw file does not say its format)") from None
+    if stream:
+        raise ValueError(f"{path}: expected an audio stream number {stream} (from 0). Received: 1 stream(s)")
     if info.frames == 0:
         raise ValueError(f"{path} holds no samples")
     cut = re.search(r"(?:data|SSND|Data Size) +: (\d+) \(should be (\d+)\)", info.extra_info)
@@ -48,18 +62,26 @@ def audio_info(path: Path) -> AudioInfo:
     return AudioInfo(info.frames, info.samplerate, info.channels, info.subtype)
 
 
-def audio_blocks(path: Path, sample_rate_hz: int | None = None) -> Iterator[np.ndarray]:
+def audio_blocks(
+    path: Path,
+    sample_rate_hz: int | None = None,
+    stream: int = 0,
+    span_seconds: tuple[float, float] | None = None,
+) -> Iterator[np.ndarray]:
     """The file's samples as consecutive float32 blocks `(t, C)`, resampled by soxr (HQ) where its rate differs.
 
     Args:
-        path: a file in any format libsndfile reads.
+        path: a file in any format that libsndfile or FFmpeg reads.
         sample_rate_hz: the wanted rate; None keeps the file's own.
+        stream: which audio stream of a file with several, from 0.
+        span_seconds: from where to where; None for all of it.
 
     Raises:
         FileNotFoundError, ValueError: as `audio_info`, and where a sample is NaN or infinite or decoding fails.
     """
-    info = audio_info(path)
-    blocks = _decoded(path, info)
+    info = audio_info(path, stream)
+    first, last = _span_samples(span_seconds, info)
+    blocks = _finite(_cut(_decoded(path, info, stream), first, last), path, first, info.sample_rate_hz)
     return blocks if sample_rate_hz is None else resampled(blocks, info.sample_rate_hz, sample_rate_hz, info.channels)
 
 
@@ -92,14 +114,19 @@ def with_channels(block: np.ndarray, channels: int) -> np.ndarray:
     raise ValueError(f"expected audio of 1 or {channels} channels. Received: {block.shape[1]} channels")
 
 
-def _decoded(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
+def _decoded(path: Path, info: AudioInfo, stream: int) -> Iterator[np.ndarray]:
+    if info.reader == "ffmpeg":
+        from . import media
+
+        return _gathered(media.media_blocks(path, stream))
+    return _read(path, info)
+
+
+def _read(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
     read = 0
     try:
         with soundfile.SoundFile(path) as file:
             while len(block := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-                if not np.isfinite(block).all():
-                    bad = read + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-                    raise ValueError(f"{path} holds NaN or infinity, first at {bad / info.sample_rate_hz:.3f} s")
                 read += len(block)
                 yield block
     except soundfile.LibsndfileError as error:
@@ -107,3 +134,43 @@ def _decoded(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
         raise ValueError(f"{path} breaks off after {read / info.sample_rate_hz:.1f} s ({reason})") from None
     if read < info.samples and not info.subtype.startswith("MPEG"):
         raise ValueError(f"{path} is truncated: its header promises {info.samples} samples, {read} could be decoded")
+
+
+def _gathered(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Short blocks joined to long ones."""
+    waiting: list[np.ndarray] = []
+    for frame in frames:
+        waiting.append(frame)
+        if sum(map(len, waiting)) >= BLOCK_SAMPLES:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _span_samples(span_seconds: tuple[float, float] | None, info: AudioInfo) -> tuple[int, float]:
+    if span_seconds is None:
+        return 0, np.inf
+    return round(span_seconds[0] * info.sample_rate_hz), round(span_seconds[1] * info.sample_rate_hz)
+
+
+def _cut(blocks: Iterator[np.ndarray], first: int, last: float) -> Iterator[np.ndarray]:
+    """Samples `first` to `last`; nothing behind them is decoded."""
+    position = 0
+    for block in blocks:
+        wanted = block[max(0, first - position) : int(min(len(block), max(0, last - position)))]
+        position += len(block)
+        if len(wanted):
+            yield wanted
+        if position >= last:
+            return
+
+
+def _finite(blocks: Iterator[np.ndarray], path: Path, first: int, sample_rate_hz: int) -> Iterator[np.ndarray]:
+    """Raises ValueError where a sample is not a number; `first` is where in the file the blocks begin."""
+    for block in blocks:
+        if not np.isfinite(block).all():
+            bad = first + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+            raise ValueError(f"{path} holds NaN or infinity, first at {bad / sample_rate_hz:.3f} s")
+        first += len(block)
+        yield block

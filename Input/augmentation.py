@@ -93,8 +93,8 @@ class Augmentation:
         if self.polarity:
             gains = np.where(chance(2).random(parts) < self.polarity, -gains, gains)
         if self.silence:
-            draw = chance(3).random(parts)
-            gains = np.where((draw < self.silence) & (draw < draw.max()), 0, gains)
+            luck = chance(3).random(parts)
+            gains = np.where((luck < self.silence) & (luck < luck.max()), 0, gains)
         swaps = chance(4).random(parts) < self.swap if self.swap else np.zeros(parts, bool)
         step = UNIT_STEP
         if self.speed and (draw := chance(5)).random() < self.speed:

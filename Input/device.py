@@ -6,6 +6,7 @@ backend and device. TensorFlow is not needed.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,8 +19,8 @@ from .prepared import Part, Prepared, Track
 ROW = 1 << 12  # samples; whole rows are fetched, then shifted
 
 Drawn = dict[str, np.ndarray]
-"""Drawn parts as arrays of P slots: `row` (of the cache, where the part begins), `start`, `samples` (of its track),
-`source`, and its treatment `gain`, `swap`, `step`, `taps`. An empty slot has the gain 0."""
+"""Drawn parts as arrays of P slots: `row` (of the cache, where the part begins), `start` (where its sources start) and
+`samples` of its track, `source`, and its treatment `gain`, `swap`, `step`, `taps`. An empty slot has the gain 0."""
 
 
 class Cache:
@@ -57,7 +58,7 @@ def drawn_arrays(examples: Examples, cache: Cache, number: int, slots: int) -> D
     treatment = stacked([one.treatment for one in drawn])
     known = {
         "row": [cache.row(one.part) for one in drawn],
-        "start": [examples.pcm_start(one) for one in drawn],
+        "start": [one.start for one in drawn],
         "samples": [one.track.samples for one in drawn],
         "source": [examples.source_of(one) for one in drawn],
         **treatment._asdict(),
@@ -113,7 +114,7 @@ class Mixer(keras.layers.Layer):
         examples: whose excerpts, sources and augmentation.
     """
 
-    def __init__(self, cache: Cache, examples: Examples, **kwargs):
+    def __init__(self, cache: Cache, examples: Examples, **kwargs: Any):
         super().__init__(dtype="float32", trainable=False, **kwargs)
         self.excerpt, self.augmentation = examples.excerpt, examples.augmentation
         self.names = examples.sources.names
@@ -122,7 +123,7 @@ class Mixer(keras.layers.Layer):
         )
         self.pcm.assign(cache.rows)
 
-    def call(self, drawn):
+    def call(self, drawn: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         batch, slots = ops.shape(drawn["gain"])
         flat = {name: ops.reshape(array, (batch * slots, *array.shape[2:])) for name, array in drawn.items()}
         treatment = Treatment(flat["gain"], ops.cast(flat["swap"], "bool"), flat["step"], flat["taps"])
@@ -132,7 +133,8 @@ class Mixer(keras.layers.Layer):
         context = self.excerpt.context_samples
         middle = treated[:, :, context : context + self.excerpt.output_samples]
         held = ops.cast(drawn["source"][..., None] == ops.arange(len(self.names), dtype="int32"), "int32")
-        sources, labels = 0, 0
+        sources: Any = 0
+        labels: Any = 0
         for slot in range(drawn["gain"].shape[1]):
             sources = sources + middle[:, slot, :, None] * held[:, slot, None, :, None]
             audible = ops.cast(drawn["gain"][:, slot] != 0, "int32")
@@ -140,17 +142,18 @@ class Mixer(keras.layers.Layer):
         mixture = ops.sum(treated, axis=1)
         return {"mixture": _amplitudes(mixture), "labels": ops.cast(labels, "float32")}, _amplitudes(sources)
 
-    def _cut(self, flat):
+    def _cut(self, flat: dict[str, Any]) -> Any:
         """The PCM of each part (N, T_pcm, C), int32; silence beyond the ends of its track."""
         samples = self.augmentation.pcm_samples(self.excerpt.input_samples)
-        first = flat["start"] // ROW
+        start = self.augmentation.pcm_start(flat["start"], self.excerpt.context_samples, flat["step"])
+        first = start // ROW
         rows = (flat["row"] + first)[:, None] + ops.arange((samples + ROW - 2) // ROW + 1, dtype="int32")
         rows = ops.clip(rows, 0, self.pcm.shape[0] - 1)
         fetched = ops.take(self.pcm, rows, axis=0)
         fetched = ops.reshape(fetched, (-1, rows.shape[1] * ROW, self.pcm.shape[2]))
         moments = ops.arange(samples, dtype="int32")
-        shifted = ops.take_along_axis(fetched, ((flat["start"] - first * ROW)[:, None] + moments)[..., None], axis=1)
-        places = flat["start"][:, None] + moments
+        shifted = ops.take_along_axis(fetched, ((start - first * ROW)[:, None] + moments)[..., None], axis=1)
+        places = start[:, None] + moments
         inside = (places >= 0) & (places < flat["samples"][:, None])
         return ops.cast(shifted, "int32") * ops.cast(inside, "int32")[..., None]
 
@@ -161,5 +164,5 @@ class Mixer(keras.layers.Layer):
         return {name: keras.Input(shapes.get(name, (slots,)), dtype="int32", name=name) for name in names}
 
 
-def _amplitudes(sums):
+def _amplitudes(sums: Any) -> Any:
     return ops.cast(sums, "float32") * (1 / (FULL_SCALE * UNIT_GAIN))

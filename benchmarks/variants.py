@@ -99,8 +99,8 @@ def _scores(separator: keras.Model, lengths: Lengths, prepared: Prepared, wanted
     ours = summary[(summary["source"] == "all") & (summary["method"] == "estimate")].set_index(
         ["metric", "aggregation"]
     )
-    wanted = {"sdr_db": ("SDR", "frames"), "si_sdr_improvement_db": ("SI-SDRi", "tracks")}
-    return {name: round(ours["median"][key], 3) for name, key in wanted.items()}
+    keys = {"sdr_db": ("SDR", "frames"), "si_sdr_improvement_db": ("SI-SDRi", "tracks")}
+    return {name: round(ours["median"][key], 3) for name, key in keys.items()}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import resource
 import shutil
@@ -9,17 +10,25 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from Input.preparation import JOURNAL, SourcePart, SourceTrack, check, prepare, prepare_track
+from Input.preparation import JOURNAL, SourcePart, SourceTrack, prepare, prepare_track
 from Input.prepared import FULL_SCALE, MANIFEST, Prepared, Sources
+from Input.remarks import Remark, in_words
+from Input.track_preparation import recorded_mixture
 
-import librosa
 import fsspec
+import librosa
 import numpy as np
 import pytest
 import soundfile
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 8_000
+
+
+def check(root: Path) -> list[str]:
+    """The files of a prepared data set that are not what was prepared."""
+    prepared = Prepared(root)
+    return [part.file for track in prepared.manifest.tracks for part in track.files if prepared.damaged(part)]
 
 
 def noise(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:
@@ -99,17 +108,110 @@ def test_stereo_becomes_the_mean_and_mono_becomes_stereo(tmp_path):
 def test_samples_beyond_full_scale_are_clipped_and_counted(tmp_path):
     loud = np.array([0.5, 1.5, -1.0, -1.1, 1.0, 0.25])  # 1.0 is a step beyond the largest of 16 bits
     _, remarks = prepared_track(track(tmp_path / "a", loud, subtype="FLOAT"), tmp_path / "out")
-    assert remarks == [f"{tmp_path / 'a/1.wav'}: 3 samples beyond full scale were clipped"]
+    assert in_words(remarks) == [f"{tmp_path / 'a/1.wav'}: 3 samples beyond full scale were clipped"]
     assert pcm(tmp_path / "out/a/1_vn.wav")[:, 0].tolist() == [16384, 32767, -32768, -32768, 32767, 8192]
 
 
 def test_a_part_that_ends_a_moment_early_ends_in_silence_and_it_is_said(tmp_path):
     whole = noise(8_000)
     record, remarks = prepared_track(track(tmp_path / "a", whole, whole[:7_600]), tmp_path / "out")
-    assert record.samples == 8_000 and remarks == [f"{tmp_path / 'a/2.wav'} ends 0.050 s early; silence follows"]
+    assert record.samples == 8_000
+    assert in_words(remarks) == [f"{tmp_path / 'a/2.wav'} ends 0.050 s early; silence follows"]
     first, second = pcm(tmp_path / "out/a/1_vn.wav"), pcm(tmp_path / "out/a/2_vn.wav")
     np.testing.assert_array_equal(second[:7_600], first[:7_600])
     assert len(first) == len(second) == 8_000 and not second[7_600:].any()
+
+
+def with_mixture(given: SourceTrack, mixture: np.ndarray, subtype: str = "PCM_16") -> SourceTrack:
+    path = given.parts[0].path.with_name("mix.wav")
+    soundfile.write(path, mixture, RATE_HZ, subtype=subtype)
+    return dataclasses.replace(given, mixture=recorded_mixture(path))
+
+
+def test_the_recorded_mixture_is_kept_beside_the_parts(tmp_path):
+    parts = [np.random.default_rng(seed).integers(-5_000, 5_000, (70_000, 1)).astype(np.int16) for seed in range(3)]
+    given = with_mixture(track(tmp_path / "in/a", *parts), sum(parts))
+    assert prepare([given], tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1) == []  # it is their sum
+    [record] = Prepared(tmp_path / "out").split("train")
+    assert (record.mixture.number, record.mixture.instrument) == (0, "mixture")
+    assert record.mixture.file == "a/0_mixture.wav" and record.mixture not in record.parts
+    np.testing.assert_array_equal(pcm(tmp_path / "out/a/0_mixture.wav"), sum(parts))
+    assert check(tmp_path / "out") == []
+    flip_a_byte(tmp_path / "out/a/0_mixture.wav")
+    assert len(check(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("db", [-6.0, -31.2, -52.0])
+def test_how_far_a_recorded_mixture_is_from_the_sum_is_told_in_db(tmp_path, db):
+    """Orthogonal by construction: a mixture of energy 1 + x, of which x is in no part."""
+    time = np.arange(160_000)[:, None] / RATE_HZ
+    first, second, strange = (np.sin(2 * np.pi * hz * time) for hz in (101.3, 217.9, 323.1))
+    share = 10 ** (db / 10)
+    mixture = 0.2 * (first + second) + 0.2 * strange * np.sqrt(2 * share / (1 - share))
+    given = with_mixture(track(tmp_path / "in/a", 0.2 * first, 0.2 * second, subtype="FLOAT"), mixture, "FLOAT")
+    _, remarks = prepared_track(given, tmp_path / "out")
+    assert in_words(remarks) == [f"a: the recorded mixture differs from the sum of its parts by {db:.1f} dB"]
+
+
+def test_rounding_to_16_bits_is_no_difference_however_quiet_the_music(tmp_path):
+    """At -70 dB of full scale the rounding of five files makes -27 dB of the mixture."""
+    parts = [3e-4 * np.random.default_rng(seed).standard_normal((80_000, 1)) for seed in range(5)]
+    given = with_mixture(track(tmp_path / "in/a", *parts, subtype="DOUBLE"), sum(parts), "DOUBLE")
+    _, remarks = prepared_track(given, tmp_path / "out")
+    assert remarks == [] or remarks[0].amount < -40
+    _, remarks = prepared_track(with_mixture(given, np.zeros((80_000, 1))), tmp_path / "out")
+    assert remarks[0].amount == np.inf
+
+
+def test_many_remarks_of_a_kind_are_one_line():
+    amounts = {"a": -31.0, "b": -28.5, "c": -37.0, "d": -33.0, "e": -30.0}
+    remarks = [Remark("mixture", name, db) for name, db in amounts.items()] + [Remark("clipped", "x.wav", 7)]
+    assert in_words(remarks) == [
+        "5 recorded mixtures differ from the sum of their parts: -31.0 dB in the median, -28.5 dB at most (b)",
+        "x.wav: 7 samples beyond full scale were clipped",
+    ]
+    assert len(in_words(remarks[:3])) == 3
+
+
+def test_a_span_of_a_file_is_prepared_at_the_wanted_rate(tmp_path):
+    given = track(tmp_path / "in/a", noise(24_000, seed=1), rate_hz=24_000, subtype="FLOAT")
+    part = dataclasses.replace(given.parts[0], span_seconds=(0.25, 0.75))
+    record, remarks = prepared_track(dataclasses.replace(given, parts=(part,)), tmp_path / "out")
+    expected = librosa.resample(
+        noise(24_000, seed=1)[6_000:18_000, 0], orig_sr=24_000, target_sr=RATE_HZ, res_type="soxr_hq"
+    )
+    assert record.samples == 4_000 and remarks == []
+    np.testing.assert_allclose(pcm(tmp_path / "out/a/1_vn.wav")[:, 0], expected * FULL_SCALE, atol=1.0)
+
+
+def test_a_range_that_ends_behind_its_file_takes_what_there_is_and_one_outside_is_a_fault(tmp_path):
+    given = track(tmp_path / "in/a", noise(8_000))
+    late = dataclasses.replace(given, parts=(dataclasses.replace(given.parts[0], span_seconds=(0.5, 3.0)),))
+    record, remarks = prepared_track(late, tmp_path / "out")
+    assert record.samples == 4_000
+    assert in_words(remarks) == [f"{given.parts[0].path} ends 2.00 s before its range does; what there is is taken"]
+    for span in ((1.0, 3.0), (-0.5, 0.5), (0.5, 0.5)):
+        outside = dataclasses.replace(given, parts=(dataclasses.replace(given.parts[0], span_seconds=span),))
+        with pytest.raises(ValueError, match=r"1.wav lasts 1.00 s; expected a range inside. Received: "):
+            prepared_track(outside, tmp_path / "out")
+
+
+def test_combined_recordings_are_cut_to_the_shortest(tmp_path):
+    given = track(tmp_path / "in/a", noise(8_000), noise(9_600, seed=1), noise(64_000, seed=2))
+    record, remarks = prepared_track(dataclasses.replace(given, combined=True), tmp_path / "out")
+    assert record.samples == 8_000 and remarks == []
+    for part in given.parts:
+        whole = soundfile.read(part.path, dtype="int16", always_2d=True)[0]
+        np.testing.assert_array_equal(pcm(tmp_path / f"out/a/{part.number}_vn.wav"), whole[:8_000])
+
+
+def test_parts_of_other_rates_that_end_a_sample_apart_are_no_news(tmp_path):
+    given = track(tmp_path / "in/a", noise(24_001), rate_hz=24_000)
+    other = track(tmp_path / "in/b", noise(44_103), rate_hz=44_100)
+    both = dataclasses.replace(given, parts=(given.parts[0], dataclasses.replace(other.parts[0], number=2)))
+    record, remarks = prepared_track(both, tmp_path / "out")
+    assert remarks == [] and {part.source_rate_hz for part in record.parts} == {24_000, 44_100}
+    assert len({len(pcm(tmp_path / "out" / part.file)) for part in record.parts}) == 1
 
 
 def test_a_prepared_set_knows_its_tracks_and_is_whole_and_small(tmp_path):
@@ -152,7 +254,11 @@ def other_split(given: list[SourceTrack], out: Path) -> None:
     given[1] = SourceTrack("b", "test", "group", given[1].parts)
 
 
-@pytest.mark.parametrize("change", [changed_source, missing_stem, other_split])
+def recorded(given: list[SourceTrack], out: Path) -> None:
+    given[1] = with_mixture(given[1], noise(6_000, seed=50))
+
+
+@pytest.mark.parametrize("change", [changed_source, missing_stem, other_split, recorded])
 def test_what_has_changed_is_prepared_again_and_the_rest_is_left_alone(tmp_path, change):
     given, out = tracks(tmp_path / "in"), tmp_path / "out"
     prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
@@ -160,9 +266,17 @@ def test_what_has_changed_is_prepared_again_and_the_rest_is_left_alone(tmp_path,
     change(given, out)
     prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
     after = stamps(out)
-    assert all((after[name] == before[name]) == (name[0] in "ac") for name in after if name.endswith(".wav"))
+    assert all((after[name] == before.get(name)) == (name[0] in "ac") for name in after if name.endswith(".wav"))
     prepare(given, tmp_path / "fresh", sample_rate_hz=RATE_HZ, workers=1)
     assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_a_recorded_mixture_that_has_changed_is_prepared_again(tmp_path):
+    given = with_mixture(track(tmp_path / "in/a", noise(4_000)), noise(4_000))
+    prepare([given], tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1)
+    prepare([with_mixture(given, noise(4_000, seed=1))], tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1)
+    prepare([given], tmp_path / "fresh", sample_rate_hz=RATE_HZ, workers=1)
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
 def test_a_track_that_is_no_longer_wanted_goes_and_what_is_not_ours_stays(tmp_path):
@@ -316,6 +430,44 @@ def test_every_faulty_track_is_named_and_the_good_ones_are_prepared(tmp_path):
     )
 
 
+def test_every_faulty_file_of_a_track_is_named(tmp_path):
+    given = with_mixture(track(tmp_path / "in/a", *(noise(8_000, seed=seed) for seed in range(6))), noise(2_000))
+    bad = noise(8_000)
+    bad[4_000] = np.inf
+    given.parts[0].path.unlink()
+    os.truncate(given.parts[2].path, 5_000)
+    soundfile.write(given.parts[4].path, noise(8_000, 6), RATE_HZ)
+    soundfile.write(given.parts[5].path, noise(4_000), RATE_HZ)
+    with pytest.raises(ValueError) as stop:
+        prepared_track(given, tmp_path / "out", channels=2)
+    folder = tmp_path / "in/a"
+    assert str(stop.value).split("\n") == [
+        f"no such audio file: {folder}/1.wav",
+        f"{folder}/3.wav is truncated: its header promises 16000 bytes of samples, the file has 4956",
+        f"{folder}/5.wav: expected 1 or 2 channels. Received: 6",
+        f"{folder}/6.wav lasts 0.50 s, another part of a 1.00 s; expected parts of one length",
+        f"{folder}/mix.wav lasts 0.25 s, another part of a 1.00 s; expected parts of one length",
+    ]
+    nan = track(tmp_path / "in/b", bad, noise(8_000), bad, subtype="FLOAT")
+    with pytest.raises(ValueError, match="(?s)b/1.wav holds NaN .*b/3.wav holds NaN"):
+        prepared_track(nan, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_one_line_and_the_next_call_goes_on(tmp_path, monkeypatch):
+    given = tracks(tmp_path / "in")
+    monkeypatch.setattr("Input.preparation.prepare_track", die)
+    with pytest.raises(OSError, match="a worker was killed .*the same command goes on"):
+        prepare(given, tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1)
+    monkeypatch.undo()
+    prepare(given, tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1)
+    assert check(tmp_path / "out") == []
+
+
 def test_a_data_set_is_not_readable_as_whole_once_a_source_went_bad(tmp_path):
     given, out = tracks(tmp_path / "in"), tmp_path / "out"
     prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
@@ -386,15 +538,12 @@ def flip_a_byte(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip_a_byte, Path.unlink, lambda path: os.truncate(path, 100)])
-def test_check_finds_the_damaged_file_and_its_advice_mends_it(tmp_path, damage):
+def test_a_damaged_file_is_found_and_prepared_again(tmp_path, damage):
     given, out = tracks(tmp_path / "in"), tmp_path / "out"
     prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
     whole = contents(out)
     damage(out / "b/2_vn.wav")
-    calls = []
-    (fault,) = check(out, lambda *call: calls.append(call))
-    assert fault.startswith(f"{out / 'b/2_vn.wav'} is missing or is not what was prepared; remove its folder")
-    assert calls == [(count, 6) for count in range(1, 7)]
+    assert check(out) == ["b/2_vn.wav"]
     shutil.rmtree(out / "b")
     prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
     assert check(out) == [] and contents(out) == whole

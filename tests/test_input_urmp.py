@@ -3,10 +3,14 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import Prepare
 from Input.preparation import SourcePart
-from Input.urmp import INSTRUMENTS, urmp_tracks
+from Input.prepared import Prepared
+from Input.readers.urmp import INSTRUMENTS, urmp_tracks
 
+import numpy as np
 import pytest
+import soundfile
 
 # The 44 folders of the data set (Li et al. 2018).
 URMP = """
@@ -56,6 +60,7 @@ def test_parts_are_numbered_files_of_the_folder(tmp_path):
     folder = add_piece(tmp_path, "24_Pirates_vn_vn_va_vc")
     (track,), remarks = urmp_tracks(tmp_path)
     assert (track.name, track.group, track.split, remarks) == ("24_Pirates_vn_vn_va_vc", "Pirates", "train", [])
+    assert track.mixture == SourcePart(0, "mixture", folder / "AuMix_24_Pirates_vn_vn_va_vc.wav")
     assert track.parts == (
         SourcePart(1, "vn", folder / "AuSep_1_vn_24_Pirates.wav"),
         SourcePart(2, "vn", folder / "AuSep_2_vn_24_Pirates.wav"),
@@ -144,7 +149,76 @@ def test_damaged_metadata_is_one_line(tmp_path, damaged):
     assert "\n" not in str(stop.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "test", "train_and_validation", "divided", "unheard"),
+    [
+        ("mt3", 9, 35, ["Spring"], "12_Spring_vn_vn_vc"),
+        ("icassp2019", 11, 29, ["Fugue", "Nocturne", "Pirates", "Rondeau", "Surprise"], "16_Surprise_tpt_tpt_sax"),
+    ],
+)
+def test_a_published_split_is_offered_with_a_warning(tmp_path, name, test, train_and_validation, divided, unheard):
+    for piece in URMP:
+        add_piece(tmp_path, piece)
+    tracks, remarks = urmp_tracks(tmp_path, name)
+    counts = Counter(track.split for track in tracks)
+    assert counts["test"] == test and counts["train"] + counts["validation"] == train_and_validation
+    sides = defaultdict(set)
+    for track in tracks:
+        sides[track.group].add(track.split == "test")
+    assert sorted(title for title, found in sides.items() if len(found) == 2) == divided
+    assert f"divides {len(divided)} composition(s) ({', '.join(divided)})" in remarks[0] and unheard in remarks[0]
+    # What is taken out for validation is whole compositions.
+    for track in tracks:
+        if track.split == "validation":
+            assert {other.split for other in tracks if other.group == track.group} == {"validation"}
+    assert counts["validation"] >= 4
+
+
+def test_published_splits_are_the_pieces_of_the_papers(tmp_path):
+    for piece in URMP:
+        add_piece(tmp_path, piece)
+    found = {name: urmp_tracks(tmp_path, name) for name in ("mt3", "icassp2019")}
+    test = {
+        name: [int(track.name[:2]) for track in tracks if track.split == "test"] for name, (tracks, _) in found.items()
+    }
+    assert test == {"mt3": [1, 2, 12, 13, 24, 25, 31, 38, 39], "icassp2019": [1, 9, 13, 16, 18, 24, 28, 31, 35, 42, 44]}
+    # 40 pieces, as the paper says: those of one instrument alone are in neither half.
+    tracks, remarks = found["icassp2019"]
+    assert {track.name for track in tracks} == {piece for piece in URMP if len(set(piece.split("_")[2:])) > 1}
+    assert "leaves out 02_Sonata_vn_vn, 04_Allegro_fl_fl, 05_Entertainer_tpt_tpt, 06_Entertainer_sax_sax" in remarks[1]
+    # All instruments in the training half, as its author remembers:
+    heard = {part.instrument for track in tracks if track.split != "test" for part in track.parts}
+    assert heard == set(INSTRUMENTS)
+
+
+def test_a_published_split_of_a_folder_with_splits_of_its_own_is_refused(tmp_path):
+    add_piece(tmp_path, URMP[0])
+    (tmp_path / "metadata.json").write_text(json.dumps([{"piece": URMP[0], "split": "train"}]))
+    with pytest.raises(ValueError, match="metadata.json gives splits of its own; the split mt3"):
+        urmp_tracks(tmp_path, "mt3")
+
+
 # ---------------------------------------------------------------- what is wrong
+
+
+def test_a_piece_without_its_recorded_mixture_is_told(tmp_path):
+    folder = add_piece(tmp_path, "01_Jupiter_vn_vc")
+    (folder / "AuMix_01_Jupiter_vn_vc.wav").rename(folder / "._AuMix_01_Jupiter_vn_vc.wav")
+    [track], remarks = urmp_tracks(tmp_path)
+    assert track.mixture is None
+    assert remarks == ["01_Jupiter_vn_vc has no file AuMix_*; its mixture is the sum of its parts"]
+
+
+def test_a_part_or_mixture_that_is_there_twice_is_a_fault(tmp_path):
+    folder = add_piece(tmp_path, "01_Jupiter_vn_vc")
+    for name in ("AuSep_2_vc_01_Jupiter", "AuMix_01_Jupiter_vn_vc"):
+        (folder / f"{name}.flac").touch()
+    with pytest.raises(ValueError) as stop:
+        urmp_tracks(tmp_path)
+    assert str(stop.value).split("\n") == [
+        f"{folder}: {name}.flac and {name}.wav are one part; remove all but one"
+        for name in ("AuSep_2_vc_01_Jupiter", "AuMix_01_Jupiter_vn_vc")
+    ]
 
 
 def test_every_fault_of_every_piece_is_a_line_that_names_it(tmp_path):
@@ -194,3 +268,44 @@ def test_a_folder_without_pieces_is_one_line(tmp_path, make, line):
     with pytest.raises(FileNotFoundError, match=line) as stop:
         urmp_tracks(tmp_path / "nowhere")
     assert "\n" not in str(stop.value)
+
+
+# ---------------------------------------------------------------- the whole way
+
+
+def test_the_command_prepares_the_published_form_and_says_how_to_train(tmp_path, capsys):
+    """48 kHz, 24 bits, mono; the erratum; a mixture that is the sum but for what a room and a limiter make of it."""
+    names = (
+        "01_Jupiter_vn_vc",
+        "03_Dance_fl_cl",
+        "15_Surprise_tpt_tpt_tbn",
+        "44_K515_vn_vn_va_va_vc",
+        "31_Slavonic_tpt_hn",
+    )
+    for number, name in enumerate(names):
+        folder = add_piece(tmp_path / "in", name)
+        random = np.random.default_rng(number)
+        stems = sorted(folder.glob("AuSep_*"))
+        parts = 0.05 * random.standard_normal((len(stems), 48_000))
+        for path, part in zip(stems, parts, strict=True):
+            soundfile.write(path, part, 48_000, subtype="PCM_24")
+        added = random.standard_normal(48_000) * parts.sum(axis=0).std() * 10 ** (-31 / 20)
+        soundfile.write(folder / f"AuMix_{name}.wav", parts.sum(axis=0) + added, 48_000, subtype="PCM_24")
+    surprise = tmp_path / "in" / names[2]
+    (surprise / "AuSep_3_tbn_15_Surprise.wav").rename(surprise / "AuSep_3_tpt_15_Surprise.wav")
+    add_clutter(tmp_path / "in")
+    out = tmp_path / "out"
+    Prepare.main(["urmp", str(tmp_path / "in"), str(out), "--splits", "icassp2019", "--workers", "1"])
+    said = capsys.readouterr().out
+    splits = {track.name: track.split for track in Prepared(out).manifest.tracks}
+    assert [splits[name] for name in names] == ["test", "validation", "train", "test", "test"]
+    assert sorted(path.name for path in (out / names[2]).iterdir()) == [
+        "0_mixture.wav",
+        "1_tpt.wav",
+        "2_tpt.wav",
+        "3_tbn.wav",
+    ]
+    assert "note: AuSep_3_tpt_15_Surprise.wav says tpt; its folder says tbn, which is taken\n" in said
+    assert re.search(r"note: 5 recorded mixtures differ .*: -31.\d dB in the median, -3[01].\d dB at most \(", said)
+    keys = f"data.prepared={out} data.sample_rate_hz=22050 data.channels=1 data.sources=cl,fl,hn,tbn,tpt,va,vc,vn\n"
+    assert said.endswith(f"train on it: python Training.py with urmp {keys}")

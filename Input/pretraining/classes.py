@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..urmp import INSTRUMENTS
+from ..readers.urmp import INSTRUMENTS
 
 # Classes of AudioSet's ontology by mid. It has neither tuba nor viola, and of oboe, bassoon and the two saxophones no
 # clip was released. Families (brass, strings, woodwind) and playing (pizzicato) name no instrument; a cornet is none.

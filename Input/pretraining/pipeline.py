@@ -18,7 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..urmp import INSTRUMENTS
+from ..readers.urmp import INSTRUMENTS
 from .classes import Classes, check_records, dequantised
 
 Tensors = dict[str, Any]
