@@ -133,7 +133,7 @@ class Augmentation:
         fastest = max(UNIT_STEP, round(UNIT_STEP * self.speed_range[1]))  # that of a part that is spared included
         return (samples - 1) * fastest // UNIT_STEP + NEIGHBOURS
 
-    def pcm_start(self, start: int, before: int, step: int) -> int:
+    def pcm_start(self, start: Any, before: int, step: Any) -> Any:
         """Where in its track PCM begins if the treated sample number `before` shall be sample `start` of the track."""
         before += (TAPS // 2) * self.filters
         return start - before * step // UNIT_STEP - (NEIGHBOURS // 2 - 1) * self.resamples

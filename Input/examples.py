@@ -75,8 +75,12 @@ class Examples(ABC):
     ):
         self.prepared, self.tracks, self.sources = prepared, tracks, sources
         self.excerpt, self.augmentation = excerpt, augmentation
-        for track in tracks:
-            sources.labels(track)
+        try:
+            for track in tracks:
+                sources.labels(track)
+        except ValueError as error:
+            known = ",".join(sorted({instrument for track in tracks for instrument in track.instruments}))
+            raise ValueError(f"{error}; those of this data set are data.sources={known}") from None
 
     @property
     def most_parts(self) -> int:

@@ -94,10 +94,7 @@ class Sources:
         for index, name in enumerate(self.names):
             if instrument in self.sums.get(name, (name,)):
                 return index
-        raise ValueError(
-            f"{track.name}: instrument '{instrument}' is not among the sources {', '.join(self.names)}; "
-            f"name the instruments wanted, as data.sources={','.join(self.names[:2])},{instrument}"
-        )
+        raise ValueError(f"{track.name}: instrument '{instrument}' is not among the sources {', '.join(self.names)}")
 
     def labels(self, track: Track) -> np.ndarray:
         """1.0 for each source that has a part in the track: `(S,)`, float32."""
