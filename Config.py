@@ -84,7 +84,7 @@ Gain = Annotated[float, Field(ge=0, le=4)]
 GainRange = Annotated[tuple[Gain, Gain], AfterValidator(_rising)]
 Speed = Annotated[float, Field(ge=0.5, le=2)]
 SpeedRange = Annotated[tuple[Speed, Speed], AfterValidator(_rising)]
-Hertz = Annotated[float, Field(ge=50)]
+Hertz = Annotated[float, Field(ge=500)]
 HertzRange = Annotated[tuple[Hertz, Hertz], AfterValidator(_rising)]
 """Lower and upper bound."""
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -394,6 +394,8 @@ class Evaluate(Group):
     """Folder of the prepared data set with the references; empty takes the run's."""
     split: Names = ("test",)
     """Which tracks to score: a split of the prepared data set, or several as `test,test_unseen_bank`."""
+    metrics: Literal["cheap", "all"] = "cheap"
+    """`all` adds ISR, SIR and SAR of BSS Eval and the log-spectral distance, which take many times as long."""
     out: str = ""
     """Folder for the scores, OUT/<split>; empty takes RUN/scores, needed with `estimates`."""
 

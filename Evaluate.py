@@ -1,7 +1,7 @@
 """Estimates + references -> scores, tables, plots.
 
     python Evaluate.py with run=runs/demo
-    python Evaluate.py with run=runs/demo split=test,test_unseen_bank
+    python Evaluate.py with run=runs/demo split=test,test_unseen_bank metrics=all
     python Evaluate.py with estimates=DIR prepared=PREPARED out=SCORES
 
 Estimates are DIR/<track>/<source>.wav, anybody's; a run's own lie where Test.py wrote them. OUT/<split> (by default
@@ -53,9 +53,8 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, pd.DataFrame]
         for track in Utils.progress(task.tracks, unit="track", label=f"scoring {split}"):
             try:
                 mixture, references, estimates = task.signals(track)
-                scores = Metrics.score_track(
-                    track.name, references, estimates, mixture, task.wanted.names, task.prepared.sample_rate_hz
-                )
+                about = (task.wanted.names, task.prepared.sample_rate_hz, config.metrics)
+                scores = Metrics.score_track(track.name, references, estimates, mixture, *about)
             except (ValueError, FileNotFoundError) as error:
                 faults.append(str(error))
                 continue

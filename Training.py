@@ -148,8 +148,7 @@ def from_device(
 ) -> tuple[keras.Model, Any, Any]:
     """The same with the whole data set in the accelerator's memory: excerpts are cut and mixed in the training step."""
     slots = max(examples.most_parts, windows.most_parts)
-    pcm_samples = examples.augmentation.pcm_samples(examples.excerpt.input_samples)
-    cache = Cache(examples.prepared, tuple(dict.fromkeys(examples.tracks + windows.tracks)), pcm_samples)
+    cache = Cache(examples.prepared, tuple(dict.fromkeys(examples.tracks + windows.tracks)))
     mixer = Mixer(cache, examples)
     drawn = mixer.inputs(slots)
     context, sources = mixer(drawn)

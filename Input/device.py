@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from .augmentation import FLAT, FULL_SCALE, UNIT_GAIN, UNIT_STEP, Treatment, stacked
-from .examples import Examples, TrainingExamples, Windows
+from .examples import Examples, TrainingExamples, Windows, piece_of
 from .prepared import Part, Prepared, Track
 
 ROW = 1 << 12  # samples; whole rows are fetched, then shifted
@@ -24,28 +24,21 @@ Drawn = dict[str, np.ndarray]
 
 
 class Cache:
-    """The parts of some tracks as rows of PCM, with silence before the first and after the last.
+    """The parts of some tracks as rows of PCM.
 
     Args:
         prepared: the data set.
         tracks: whose parts to hold.
-        pcm_samples: the longest excerpt that will be cut.
     """
 
-    def __init__(self, prepared: Prepared, tracks: tuple[Track, ...], pcm_samples: int):
-        margin = pcm_samples // ROW + 2
-        self.first_row: dict[str, int] = {}
-        count = margin
-        for track in tracks:
-            for part in track.parts:
-                self.first_row[part.file] = count
-                count += -(-track.samples // ROW)
-        self.rows = np.zeros((count + margin, ROW, prepared.channels), np.int16)
-        for track in tracks:
-            for part in track.parts:
-                first, whole = self.first_row[part.file], -(-track.samples // ROW)
-                pcm = prepared.read_pcm(part, 0, whole * ROW)
-                self.rows[first : first + whole] = pcm.reshape(whole, ROW, prepared.channels)
+    def __init__(self, prepared: Prepared, tracks: tuple[Track, ...]):
+        files = [(track, part, -(-track.samples // ROW)) for track in tracks for part in track.parts]
+        ends = np.cumsum([rows for _, _, rows in files])
+        self.first_row = {part.file: int(end) - rows for (_, part, rows), end in zip(files, ends, strict=True)}
+        self.rows = np.zeros((ends[-1], ROW, prepared.channels), np.int16)
+        for _, part, rows in files:
+            pcm = prepared.read_pcm(part, 0, rows * ROW).reshape(rows, ROW, prepared.channels)
+            self.rows[self.row(part) : self.row(part) + rows] = pcm
 
     def row(self, part: Part) -> int:
         """Where a part begins."""
@@ -79,8 +72,8 @@ def drawn_batches(
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Drawn, np.ndarray]]:
     """Endless batches of what `training_batches` would hold, as numbers; with zeros in the place of targets."""
-    index, hosts = share
-    mine = batch_size // hosts
+    index, _ = share
+    mine = piece_of(batch_size, share)
     while True:
         numbers = range(first + index * mine, first + (index + 1) * mine)
         yield _stacked([drawn_arrays(examples, cache, number, slots) for number in numbers])

@@ -32,6 +32,8 @@ class Excerpt:
 class Mix:
     """Training on parts that do not belong together: `fewest` to `most` of them, each of another recording.
 
+    They may be fewer where tracks have several parts, and those drawn leave no other recording.
+
     Where not `same`, each is of another instrument too. Source: mix-and-separate of Zhao et al. 2018 (Sound of
     Pixels).
     """
@@ -147,6 +149,20 @@ def _zeros(shape: tuple[int, ...]) -> np.ndarray:
     raw = np.zeros(4 * math.prod(shape) + 64, np.uint8)
     first = -raw.ctypes.data % 64
     return raw[first : first + 4 * math.prod(shape)].view(np.float32).reshape(shape)
+
+
+def piece_of(batch_size: int, share: tuple[int, int]) -> int:
+    """How many examples of a batch a host of so many reads; `share` is its index and their number.
+
+    Raises:
+        ValueError: if the hosts cannot share a batch evenly.
+    """
+    index, hosts = share
+    if batch_size % hosts:
+        raise ValueError(f"expected a batch size that is a multiple of {hosts}, the number of hosts: {batch_size}")
+    if not 0 <= index < hosts:
+        raise ValueError(f"expected a share 0 to {hosts - 1}. Received: {index}")
+    return batch_size // hosts
 
 
 class TrainingExamples(Examples):

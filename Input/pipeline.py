@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from .examples import Examples, TrainingExamples, Windows
+from .examples import Examples, TrainingExamples, Windows, piece_of
 
 
 def training_batches(
@@ -25,14 +25,9 @@ def training_batches(
     Raises:
         ValueError: if the hosts cannot share a batch evenly.
     """
-    index, hosts = share
-    if batch_size % hosts:
-        raise ValueError(f"expected a batch size that is a multiple of {hosts}, the number of hosts: {batch_size}")
-    if not 0 <= index < hosts:
-        raise ValueError(f"expected a share 0 to {hosts - 1}. Received: {index}")
-    mine = batch_size // hosts
+    mine = piece_of(batch_size, share)
     return (
-        tf.data.Dataset.counter(first + index * mine, batch_size)
+        tf.data.Dataset.counter(first + share[0] * mine, batch_size)
         .map(lambda start: (start, start + mine))
         .map(_batch(examples, mine), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)

@@ -22,7 +22,16 @@ uSDR     10 log10 (|s|^2 + 1e-7) / (|s - e|^2 + 1e-7) of the whole track. Mitsuf
 SI-SDR   10 log10 |a s|^2 / |a s - e|^2, a = <e, s> / |s|^2, of the whole track, no mean removed, all channels in one
          vector. Le Roux et al. 2019, eq. 2. `si_sdr`
 SI-SDRi  SI-SDR of the estimate minus SI-SDR of the mixture taken as the estimate. `score_track`
-leakage  10 log10 |e|^2 / |x|^2 of the whole track, for absent sources, which have no other score. `leakage_db`
+leakage  10 log10 |e|^2 / |x|^2 of the whole track, for absent sources, which have no ratio. `leakage_db`
+PES      10 log10 |e|^2 + 1e-12 in the frames in which the source is silent. Schulze-Forster et al. 2019. `pes_db`
+
+On demand, `score_track(..., metrics="all")`, for they take many times as long:
+ISR      10 log10 |s|^2 / |Pj - s|^2, Pj the reference through the 512-tap filters that bring it nearest to e.
+SIR      10 log10 |Pj|^2 / |P - Pj|^2, P all references through such filters.
+SAR      10 log10 |P|^2 / |e - P|^2. The three of BSS Eval v4 in frames of 1 s, as museval 0.4.1 gives them to 1e-5 dB;
+         v3 and the kind "sources" on request. Vincent et al. 2012; Stöter et al. 2018. `bss_eval`
+LSD      root mean square difference of two log spectra in dB, lower is better. Gray and Markel 1976.
+         `log_spectral_distance_db`
 
 Anchors: every score stands beside those of two estimates that separate nothing: the mixture itself, and silence (SDR
 0 dB). A pair of track and source is *trivial* if the mixture's SI-SDR is 60 dB or more: it plays alone. Trivial pairs
@@ -39,21 +48,29 @@ The row "all" pools the values of all sources.
 
 Files
 -----
-`write_track_scores` keeps a track's rows as csv and its SDR as json in museval's form; `read_scores` reads the csv.
+`write_track_scores` keeps a track's rows as csv and its SDR, ISR, SIR and SAR as json in museval's form; `read_scores`
+reads the csv.
 """
 
+from .bss_eval import BssEval, bss_eval
 from .curves import loss_curve
 from .plots import score_boxplot, separation_figure
 from .scores import museval_json, read_scores, score_track, write_track_scores
-from .sdr import framewise_sdr, leakage_db, si_sdr, sounding_sources, usdr
+from .sdr import framewise_sdr, leakage_db, pes_db, si_sdr, usdr
+from .signals import sounding_sources
+from .spectral import log_spectral_distance_db
 from .summary import markdown_table, summarise, table
 
 __all__ = [
+    "BssEval",
+    "bss_eval",
     "framewise_sdr",
     "leakage_db",
+    "log_spectral_distance_db",
     "loss_curve",
     "markdown_table",
     "museval_json",
+    "pes_db",
     "read_scores",
     "score_boxplot",
     "score_track",

@@ -15,7 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from .files import whole_file
-from .sdr import Array, checked_mixture, checked_pair, si_sdr
+from .sdr import si_sdr
+from .signals import Array, checked_mixture, checked_pair
 from .summary import ALL, trivial_rows
 
 DOTS_PER_INCH = 120

@@ -4,18 +4,25 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from .bss_eval import bss_eval
 from .files import whole_file
-from .sdr import Array, checked_mixture, checked_pair, framewise_sdr, leakage_db, si_sdr, sounding_sources, usdr
+from .sdr import framewise_sdr, leakage_db, pes_db, si_sdr, usdr
+from .signals import Array, checked_mixture, checked_pair, sounding_sources
+from .spectral import log_spectral_distance_db
+
+Choice = Literal["cheap", "all"]
 
 COLUMNS = ("track", "source", "method", "metric", "time", "value")
 METHODS = ("estimate", "mixture", "silence")
-METRICS = ("SDR", "uSDR", "SI-SDR", "SI-SDRi", "leakage")
+CHEAP_METRICS = ("SDR", "uSDR", "SI-SDR", "SI-SDRi", "leakage", "PES")
+COSTLY_METRICS = ("ISR", "SIR", "SAR", "LSD")
+MUSEVAL_METRICS = ("SDR", "SIR", "SAR", "ISR")
 FRAME_SECONDS = 1.0
 
 
@@ -26,13 +33,17 @@ def score_track(
     mixture: ArrayLike,
     sources: Sequence[str],
     sample_rate_hz: float,
+    metrics: Choice = "cheap",
 ) -> pd.DataFrame:
     """Scores of one track: of its estimates, and beside them of the mixture and of silence taken as estimates.
 
     A source that sounds in the track gets SDR (one row a frame of 1 s, mask "per_source"), uSDR, SI-SDR and SI-SDRi
     (the estimate's SI-SDR minus the mixture's). A source that is absent has none of these; it gets leakage. Silence
     has SDR and uSDR only, 0 dB by definition. A mixture that already is the source scores +inf (see `summarise` for
-    such trivial pairs of track and source).
+    such trivial pairs of track and source). A source that is silent in a frame, or absent, gets PES (one row a frame).
+
+    "all" adds ISR, SIR and SAR of BSS Eval v4 (one row a frame, as `bss_eval` with the mask "per_source") and the
+    log-spectral distance LSD, for the estimates and for the mixture. It takes many times as long.
 
     Args:
         name: the track's name, as it appears in the rows and in file names.
@@ -41,26 +52,29 @@ def score_track(
         mixture: what was separated (T, C).
         sources: the S names.
         sample_rate_hz: sample rate of all signals.
+        metrics: "cheap" for `CHEAP_METRICS`, "all" for `COSTLY_METRICS` too.
 
     Returns:
-        Rows with the columns track, source, method (one of `METHODS`), metric (one of `METRICS`), time (the frame's
-        start in seconds; NaN for numbers of the whole track) and value (dB).
+        Rows with the columns track, source, method (one of `METHODS`), metric, time (the frame's start in seconds; NaN
+        for numbers of the whole track) and value (dB).
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinity in the input, names missing or doubled; with the track's
-            name.
+        ValueError: shapes that do not fit, NaN or infinity in the input, names missing or doubled, a track too short
+            for `bss_eval`; with the track's name.
     """
     try:
-        rows = _rows(references, estimates, mixture, list(sources), sample_rate_hz)
+        if metrics not in get_args(Choice):
+            raise ValueError(f"metrics: expected one of {', '.join(get_args(Choice))}; received {metrics!r}")
+        rows = _rows(references, estimates, mixture, list(sources), sample_rate_hz, metrics == "all")
     except ValueError as error:
         raise ValueError(f"track {name}: {error}") from None
     return rows.assign(track=name)[list(COLUMNS)]
 
 
 def museval_json(rows: pd.DataFrame, track: str) -> dict[str, Any]:
-    """The estimates' framewise SDR of one track in the form that museval 0.4.1 writes and its EvalStore reads.
+    """The estimates' framewise scores of one track in the form that museval 0.4.1 writes and its EvalStore reads.
 
-    Five decimals; NaN and infinity become NaN. ISR, SIR and SAR are NaN: they are not computed.
+    Five decimals; NaN and infinity become NaN. ISR, SIR and SAR are NaN unless the rows hold them (metrics "all").
 
     Args:
         rows: rows of `score_track`, of any number of tracks.
@@ -71,14 +85,10 @@ def museval_json(rows: pd.DataFrame, track: str) -> dict[str, Any]:
     """
     if track not in set(rows["track"]):
         raise ValueError(f"track {track!r}: not among the scores; they hold {', '.join(sorted(set(rows['track'])))}")
-    wanted = (rows["track"] == track) & (rows["method"] == "estimate") & (rows["metric"] == "SDR")
-    by_source = rows[wanted].groupby("source", sort=False)
+    wanted = (rows["track"] == track) & (rows["method"] == "estimate") & rows["metric"].isin(MUSEVAL_METRICS)
     targets = [
-        {
-            "name": source,
-            "frames": [_museval_frame(*frame) for frame in zip(group["time"], group["value"], strict=True)],
-        }
-        for source, group in by_source
+        {"name": source, "frames": [_museval_frame(frame) for _, frame in group.groupby("time", sort=False)]}
+        for source, group in rows[wanted].groupby("source", sort=False)
     ]
     return {"targets": targets, "museval_version": "0.4.1"}
 
@@ -118,20 +128,32 @@ def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def _rows(
-    references: ArrayLike, estimates: ArrayLike, mixture: ArrayLike, sources: list[str], sample_rate_hz: float
+    references: ArrayLike,
+    estimates: ArrayLike,
+    mixture: ArrayLike,
+    sources: list[str],
+    sample_rate_hz: float,
+    with_costly: bool,
 ) -> pd.DataFrame:
     references, estimates = checked_pair(references, estimates)
     mixture = checked_mixture(mixture, references)
     sounding = sounding_sources(references)
     if len(sources) != len(sounding) or len(set(sources)) != len(sources):
         raise ValueError(f"sources: expected {len(sounding)} different names; received {', '.join(sources)}")
+    names = np.array(sources)
     tables = []
     if sounding.any():
         active, guesses = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
-        tables = _ratios(active, guesses, mixture, np.array(sources)[sounding], sample_rate_hz)
+        tables += _ratios(active, guesses, mixture, names[sounding], sample_rate_hz)
+        if with_costly:
+            tables += _costly(active, guesses, mixture, names[sounding], sample_rate_hz)
     if not sounding.all():
         leakage = leakage_db(np.compress(~sounding, estimates, axis=1), mixture)
-        tables.append(_table("estimate", "leakage", np.array(sources)[~sounding], leakage))
+        tables.append(_table("estimate", "leakage", names[~sounding], leakage))
+    pes = pes_db(references, estimates, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS)
+    resting = ~np.isnan(pes).all(axis=1)
+    if resting.any():
+        tables.append(_table("estimate", "PES", names[resting], pes[resting]))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -155,6 +177,22 @@ def _ratios(
     return [*tables, _table("estimate", "SI-SDRi", sources, improvement)]
 
 
+def _costly(
+    references: Array, estimates: Array, mixture: Array, sources: Array, sample_rate_hz: float
+) -> list[pd.DataFrame]:
+    """Tables of the metrics that take filters or spectra."""
+    tables = []
+    for method, guess in (
+        ("estimate", estimates),
+        ("mixture", np.broadcast_to(mixture[:, np.newaxis], references.shape)),
+    ):
+        scores = bss_eval(references, guess, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS)
+        for metric, values in (("ISR", scores.isr), ("SIR", scores.sir), ("SAR", scores.sar)):
+            tables.append(_table(method, metric, sources, values))
+        tables.append(_table(method, "LSD", sources, log_spectral_distance_db(references, guess)))
+    return tables
+
+
 def _table(method: str, metric: str, sources: Array, values: Array) -> pd.DataFrame:
     """Rows of one metric: values (S,) of the whole track, or (S, F) framewise."""
     frames = values.shape[1] if values.ndim == 2 else 1
@@ -168,10 +206,11 @@ def _table(method: str, metric: str, sources: Array, values: Array) -> pd.DataFr
     })  # fmt: skip
 
 
-def _museval_frame(start_seconds: float, sdr: float) -> dict[str, Any]:
-    number = round(sdr, 5) if math.isfinite(sdr) else math.nan
-    missing = {"SIR": math.nan, "SAR": math.nan, "ISR": math.nan}
-    return {"time": start_seconds, "duration": FRAME_SECONDS, "metrics": {"SDR": number, **missing}}
+def _museval_frame(rows: pd.DataFrame) -> dict[str, Any]:
+    values = dict(zip(rows["metric"], rows["value"], strict=True))
+    numbers = {name: values.get(name, math.nan) for name in MUSEVAL_METRICS}
+    metrics = {name: round(number, 5) if math.isfinite(number) else math.nan for name, number in numbers.items()}
+    return {"time": float(rows["time"].iloc[0]), "duration": FRAME_SECONDS, "metrics": metrics}
 
 
 def _read_csv(path: str | Path) -> pd.DataFrame:

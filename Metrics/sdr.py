@@ -1,17 +1,28 @@
-"""Ratios of one estimate to its reference: framewise SDR, uSDR, SI-SDR; and what leaks into absent sources."""
+"""What needs no filter: framewise SDR, uSDR, SI-SDR; and what is emitted where a source is silent."""
 
-from collections.abc import Iterator, Sequence
-from math import floor, isfinite
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from .signals import (
+    Array,
+    blocks,
+    checked,
+    checked_mixture,
+    checked_pair,
+    energy_of,
+    error_energy,
+    frames_of,
+    inner_products,
+    ratio_db,
+    strict_mask,
+)
+
 Mask = Literal["per_source", "strict"]
 
 USDR_DELTA = 1e-7
-BLOCK_SAMPLES = 4096
+PES_FLOOR = 1e-12
 
 
 def framewise_sdr(
@@ -52,10 +63,10 @@ def framewise_sdr(
     references, estimates = checked_pair(references, estimates)
     if mask not in get_args(Mask):
         raise ValueError(f"mask: expected one of {', '.join(get_args(Mask))}; received {mask!r}")
-    frames = _frames(len(references), sample_rate_hz, window_seconds, hop_seconds)
+    frames = frames_of(len(references), sample_rate_hz, window_seconds, hop_seconds)
     sdr = np.stack([_frame_sdr(references[frame], estimates[frame]) for frame in frames], axis=1)
     if mask == "strict":
-        sdr[_strict_mask(references, estimates, frames)] = np.nan
+        sdr[strict_mask(references, estimates, frames)] = np.nan
     return sdr
 
 
@@ -77,8 +88,8 @@ def usdr(references: ArrayLike, estimates: ArrayLike) -> Array:
     Source: Mitsufuji et al. 2022, "Music Demixing Challenge 2021", eq. 1.
     """
     references, estimates = checked_pair(references, estimates)
-    energy, error = _energy(references), _error(references, estimates)
-    return _ratio_db(energy + USDR_DELTA, error + USDR_DELTA)
+    energy, error = energy_of(references), error_energy(references, estimates)
+    return ratio_db(energy + USDR_DELTA, error + USDR_DELTA)
 
 
 def si_sdr(references: ArrayLike, estimates: ArrayLike) -> Array:
@@ -101,12 +112,12 @@ def si_sdr(references: ArrayLike, estimates: ArrayLike) -> Array:
     Source: Le Roux et al. 2019, "SDR - half-baked or well done?", eq. 2.
     """
     references, estimates = checked_pair(references, estimates)
-    energy = _energy(references)
-    product = np.sum([_inner(e, s) for s, e in _blocks(references, estimates)], axis=0)
+    energy = energy_of(references)
+    product = np.sum([inner_products(e, s) for s, e in blocks(references, estimates)], axis=0)
     scale = np.divide(product, energy, out=np.full_like(energy, np.nan), where=energy > 0)
-    residuals = (scale[:, np.newaxis] * s - e for s, e in _blocks(references, estimates))
-    error = np.sum([_inner(residual, residual) for residual in residuals], axis=0)
-    return np.where(scale == 0, -np.inf, _ratio_db(scale**2 * energy, error))
+    residuals = (scale[:, np.newaxis] * s - e for s, e in blocks(references, estimates))
+    error = np.sum([inner_products(residual, residual) for residual in residuals], axis=0)
+    return np.where(scale == 0, -np.inf, ratio_db(scale**2 * energy, error))
 
 
 def leakage_db(estimates: ArrayLike, mixture: ArrayLike) -> Array:
@@ -125,126 +136,45 @@ def leakage_db(estimates: ArrayLike, mixture: ArrayLike) -> Array:
     Raises:
         ValueError: shapes that do not fit, NaN or infinity in the input.
     """
-    estimates = _checked("estimates", estimates)
+    estimates = checked("estimates", estimates)
     mixture = checked_mixture(mixture, estimates)
-    return _ratio_db(_energy(estimates), _energy(mixture[:, np.newaxis]))
+    return ratio_db(energy_of(estimates), energy_of(mixture[:, np.newaxis]))
 
 
-def sounding_sources(references: ArrayLike) -> NDArray[np.bool_]:
-    """(S,): True for each source of `references` (T, S, C) that is not silent throughout."""
-    return _energy(_checked("references", references)) > 0
+def pes_db(
+    references: ArrayLike,
+    estimates: ArrayLike,
+    sample_rate_hz: float,
+    window_seconds: float = 1.0,
+    hop_seconds: float = 1.0,
+) -> Array:
+    """Predicted energy at silence: `10 log10 (|e|^2 + 1e-12)` in the frames in which the source is silent.
 
+    These frames have no SDR, and whatever is emitted in them is a leak. Frames lie as in `framewise_sdr`.
 
-def checked_pair(references: ArrayLike, estimates: ArrayLike) -> tuple[Array, Array]:
-    """References and estimates (T, S, C) as arrays.
+    Args:
+        references: true sources (T, S, C).
+        estimates: estimated sources (T, S, C), in the references' order.
+        sample_rate_hz: sample rate of both.
+        window_seconds: length of a frame.
+        hop_seconds: distance from one frame's start to the next one's.
+
+    Returns:
+        (S, F) in dB, the energy being the sum of squares over a frame's samples and channels at full scale 1; so it
+        grows with the sample rate. -120 for an estimate that is silent too, NaN where the source sounds.
 
     Raises:
-        ValueError: they differ in shape, are empty, or hold NaN or infinity.
+        ValueError: shapes that differ, NaN or infinity in the input, a window or hop shorter than a sample.
+
+    Source: Schulze-Forster et al. 2019, "Weakly informed audio source separation", section on evaluation.
     """
-    references, estimates = _checked("references", references), _checked("estimates", estimates)
-    for axis, name in enumerate(("samples", "sources", "channels")):
-        expected, received = references.shape[axis], estimates.shape[axis]
-        if expected != received:
-            raise ValueError(f"estimates: expected {expected} {name} as in the references; received {received}")
-    return references, estimates
-
-
-def checked_mixture(mixture: ArrayLike, sources: Array) -> Array:
-    """The mixture (T, C) as an array.
-
-    Raises:
-        ValueError: its length or channels are not those of `sources` (T, S, C), or it holds NaN or infinity.
-    """
-    mixture = np.asarray(mixture)
-    samples, _, channels = sources.shape
-    if mixture.shape != (samples, channels):
-        raise ValueError(f"mixture: expected the shape (samples, channels) {(samples, channels)} of the sources; "
-                         f"received {mixture.shape}")  # fmt: skip
-    return _finite("mixture", mixture)
-
-
-def _checked(name: str, signals: ArrayLike) -> Array:
-    signals = np.asarray(signals)
-    if signals.ndim != 3 or not signals.size:
-        raise ValueError(f"{name}: expected an array (samples, sources, channels) that is not empty; "
-                         f"received the shape {signals.shape}")  # fmt: skip
-    return _finite(name, signals)
-
-
-def _finite(name: str, signals: Array) -> Array:
-    # A finite sum has finite terms, and takes a tenth of the time and no memory.
-    with np.errstate(all="ignore"):
-        if np.isfinite(signals.sum()):
-            return signals
-    wrong = np.argwhere(~np.isfinite(signals))
-    if len(wrong):
-        axes = ("sample", "source", "channel") if signals.ndim == 3 else ("sample", "channel")
-        where = ", ".join(f"{axis} {index}" for axis, index in zip(axes, wrong[0], strict=True))
-        raise ValueError(f"{name}: expected finite samples; {len(wrong)} are NaN or infinite, the first is {where}")
-    return signals
-
-
-def _frames(samples: int, sample_rate_hz: float, window_seconds: float, hop_seconds: float) -> list[slice]:
-    """Frames of a track, cut as museval does."""
-    window, hop = (
-        _whole_samples(name, seconds, sample_rate_hz)
-        for name, seconds in (("window_seconds", window_seconds), ("hop_seconds", hop_seconds))
-    )
-    count = (samples - window) // hop + 1 if window < samples else 1
-    return [slice(frame * hop, frame * hop + window) for frame in range(count)]
-
-
-def _whole_samples(name: str, seconds: float, sample_rate_hz: float) -> int:
-    samples = seconds * sample_rate_hz
-    if not (isfinite(samples) and samples >= 1):
-        raise ValueError(f"{name}: expected at least one sample at {sample_rate_hz} Hz; received {seconds} s")
-    return floor(samples)
+    references, estimates = checked_pair(references, estimates)
+    frames = frames_of(len(references), sample_rate_hz, window_seconds, hop_seconds)
+    true, given = (np.stack([energy_of(x[frame]) for frame in frames], axis=1) for x in (references, estimates))
+    return np.where(true == 0, 10 * np.log10(given + PES_FLOOR), np.nan)
 
 
 def _frame_sdr(references: Array, estimates: Array) -> Array:
     """SDR (S,) of one frame (T, S, C), NaN for silent references."""
-    energy = _energy(references)
-    return np.where(energy > 0, _ratio_db(energy, _error(references, estimates)), np.nan)
-
-
-def _strict_mask(references: Array, estimates: Array, frames: Sequence[slice]) -> NDArray[np.bool_]:
-    """(S, F): True where museval, given only the sources that sound, would write NaN."""
-    left_out = ~_sounds_to_museval(references)
-    counted = [(_sounds_to_museval(references[f]) & _sounds_to_museval(estimates[f]) | left_out).all() for f in frames]
-    return left_out[:, np.newaxis] | ~np.array(counted)
-
-
-def _sounds_to_museval(signals: Array) -> NDArray[np.bool_]:
-    # museval adds the channels before it looks for zeros: two channels in opposite phase are silence to it.
-    return np.any([np.any(np.einsum("tsc->ts", block) != 0, axis=0) for (block,) in _blocks(signals)], axis=0)
-
-
-def _blocks(*signals: Array) -> Iterator[tuple[Array, ...]]:
-    """The signals cut into float64 blocks that fit a cache, so that a long track needs no second copy in memory."""
-    for start in range(0, len(signals[0]), BLOCK_SAMPLES):
-        block = slice(start, start + BLOCK_SAMPLES)
-        yield tuple(np.ascontiguousarray(signal[block], dtype=np.float64) for signal in signals)
-
-
-def _energy(signals: Array) -> Array:
-    """Energy (S,) of signals (T, S, C)."""
-    return np.sum([_inner(block, block) for (block,) in _blocks(signals)], axis=0)
-
-
-def _error(references: Array, estimates: Array) -> Array:
-    """Energy (S,) of the difference of two signals (T, S, C)."""
-    differences = (s - e for s, e in _blocks(references, estimates))
-    return np.sum([_inner(difference, difference) for difference in differences], axis=0)
-
-
-def _inner(left: Array, right: Array) -> Array:
-    """Inner products (S,) of two blocks (T, S, C) over samples and channels."""
-    samples, sources, channels = left.shape
-    products = np.einsum("tk,tk->k", left.reshape(samples, -1), right.reshape(samples, -1))
-    return products.reshape(sources, channels).sum(axis=1)
-
-
-def _ratio_db(numerator: Array, denominator: Array) -> Array:
-    # The difference of logarithms cannot overflow; 0/0 is NaN, 1/0 is +inf and 0/1 is -inf.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 10 * (np.log10(numerator) - np.log10(denominator))
+    energy = energy_of(references)
+    return np.where(energy > 0, ratio_db(energy, error_energy(references, estimates)), np.nan)

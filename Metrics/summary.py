@@ -1,6 +1,6 @@
 """Many tracks' scores in few numbers: per source and over all, with the aggregation named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -15,6 +15,11 @@ KEYS = ["row", "method", "metric", "aggregation"]
 
 NAME_WIDTH = 15
 COLUMN_WIDTH = 8
+NOTES = {
+    "ISR": "ISR, SIR, SAR: over frames too; spatial error, interference and artifacts apart (BSS Eval v4).",
+    "LSD": "LSD: distance of the log spectra, the lower the better.",
+    "PES": "PES: energy emitted in frames in which the source is silent, full scale being 0 dB a sample.",
+}
 
 
 class Column(NamedTuple):
@@ -38,12 +43,21 @@ COLUMNS = (
     Column("", "tracks", ("estimate", "SDR", "frames"), "tracks"),
     Column("", "frames", ("estimate", "SDR", "frames"), "count"),
 )
+# Beside these in a second table, as far as there are such numbers.
+MORE_COLUMNS = (
+    *(
+        Column(metric, heading, (method, metric, aggregation), "median")
+        for metric, aggregation in (("ISR", "frames"), ("SIR", "frames"), ("SAR", "frames"), ("LSD", "tracks"))
+        for heading, method in (("model", "estimate"), ("mixture", "mixture"))
+    ),
+    Column("", "PES", ("estimate", "PES", "frames"), "median"),
+)
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Median, MAD, mean and SD of every metric, per source and over all sources (source "all", last).
 
-    SDR is given under two aggregations and the numbers of whole tracks under one:
+    Numbers of frames (SDR, ISR, SIR, SAR, PES) are given under two aggregations, those of whole tracks under one:
     - "frames": all frames of all tracks pooled (the Wave-U-Net's table).
     - "track medians": the median over a track's frames first; then the median column is SiSEC 2018's and museval's
       number and the mean column Demucs's.
@@ -89,28 +103,28 @@ def table(summary: pd.DataFrame) -> str:
     Args:
         summary: what `summarise` gives.
     """
-    *sources, everything = (_line(row) for row in _cells(summary))
-    groups = " " * NAME_WIDTH + "".join(_group_heading(*group) for group in _column_groups())
-    headings = _line(["source", *(column.heading for column in COLUMNS)])
-    rule = "-" * len(headings)
-    return "\n".join([groups.rstrip(), headings, rule, *sources, rule, everything, "", *_notes(summary)])
+    lines = [line for columns in _tables(summary) for line in (*_lines(summary, columns), "")]
+    return "\n".join([*lines, *_notes(summary)])
 
 
 def markdown_table(summary: pd.DataFrame) -> str:
-    """The same table in Markdown.
+    """The same in Markdown.
 
     Args:
         summary: what `summarise` gives.
     """
-    headings = ["source", *(f"{column.group} {column.heading}".strip() for column in COLUMNS)]
-    rows = [headings, ["---", *["---:"] * len(COLUMNS)], *_cells(summary)]
-    return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", " ".join(_notes(summary))])
+    lines = []
+    for columns in _tables(summary):
+        headings = ["source", *(f"{column.group} {column.heading}".strip() for column in columns)]
+        rows = [headings, ["---", *["---:"] * len(columns)], *_cells(summary, columns)]
+        lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]
+    return "\n".join([*lines, " ".join(_notes(summary))])
 
 
 def _aggregated(rows: pd.DataFrame) -> pd.DataFrame:
     """The values that statistics are taken of, with their aggregation; NaN where a pair is trivial."""
     rows = rows.assign(value=rows["value"].mask(rows["trivial"]))
-    framewise = rows["metric"] == "SDR"
+    framewise = rows["time"].notna()
     frames = rows[framewise].assign(aggregation="frames")
     by_track = frames.groupby(["track", "source", "method", "metric", "trivial"], sort=False)["value"]
     medians = by_track.median().reset_index().assign(aggregation="track medians")
@@ -149,11 +163,28 @@ def _median_and_mad(value: NDArray[np.float64]) -> dict[str, float]:
         return {"median": float(median), "mad": float(np.median(np.abs(value - median)))}
 
 
-def _cells(summary: pd.DataFrame) -> list[list[str]]:
-    """The table's text: per source its name and a cell a column."""
+def _tables(summary: pd.DataFrame) -> list[Sequence[Column]]:
+    """The columns of each table that is shown."""
+    known = summary[summary["count"] > 0]
+    there = set(zip(known["method"], known["metric"], known["aggregation"], strict=True))
+    more = [column for column in MORE_COLUMNS if column.key in there]
+    return [COLUMNS, more] if more else [COLUMNS]
+
+
+def _lines(summary: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """A table for a screen."""
+    *sources, everything = (_line(row) for row in _cells(summary, columns))
+    groups = " " * NAME_WIDTH + "".join(_group_heading(*group) for group in _column_groups(columns))
+    headings = _line(["source", *(column.heading for column in columns)])
+    rule = "-" * len(headings)
+    return [groups.rstrip(), headings, rule, *sources, rule, everything]
+
+
+def _cells(summary: pd.DataFrame, columns: Sequence[Column]) -> list[list[str]]:
+    """A table's text: per source its name and a cell a column."""
     numbers = {tuple(row[key] for key in ("source", *KEYS[1:])): row for row in summary.to_dict("records")}
     return [
-        [str(source), *(_cell(numbers.get((source, *column.key), {}).get(column.statistic)) for column in COLUMNS)]
+        [str(source), *(_cell(numbers.get((source, *column.key), {}).get(column.statistic)) for column in columns)]
         for source in summary["source"].unique()
     ]
 
@@ -169,9 +200,9 @@ def _line(row: list[str]) -> str:
     return f"{name[: NAME_WIDTH - 1]:{NAME_WIDTH}}" + "".join(cell.rjust(COLUMN_WIDTH) for cell in cells)
 
 
-def _column_groups() -> Iterator[tuple[str, int]]:
+def _column_groups(columns: Sequence[Column]) -> Iterator[tuple[str, int]]:
     """The headings above the headings, each with the number of columns below it."""
-    return ((group, len(list(columns))) for group, columns in groupby(column.group for column in COLUMNS))
+    return ((group, len(list(same))) for group, same in groupby(column.group for column in columns))
 
 
 def _group_heading(group: str, columns: int) -> str:
@@ -185,6 +216,8 @@ def _notes(summary: pd.DataFrame) -> list[str]:
         "Medians in dB: SDR over all frames of 1 s, the other metrics over tracks.",
         "Leakage: energy emitted for absent sources, relative to the mixture.",
     ]
+    shown = {column.key[1] for columns in _tables(summary)[1:] for column in columns}
+    notes += [note for metric, note in NOTES.items() if metric in shown]
     if trivial:
         pairs = "pair" if trivial == 1 else "pairs"
         notes.append(f"Left out as trivial: {trivial} {pairs} of track and source whose mixture is that source alone.")

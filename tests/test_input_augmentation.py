@@ -85,6 +85,23 @@ def test_each_step_draws_alone_what_it_draws_among_all():
                 assert not np.array_equal(one.taps, alone["tilt"][n].taps)
 
 
+def test_no_step_follows_another():
+    """What happens to a part by one step says nothing of what happens by the others, nor where its excerpt lies."""
+    happens = {
+        "gain": lambda one: one.gain > 288,
+        "polarity": lambda one: one.gain < 0,
+        "silence": lambda one: one.gain == 0,
+        "swap": lambda one: one.swap,
+        "speed": lambda one: one.step != UNIT_STEP,
+        "tilt": lambda one: not np.array_equal(one.taps, FLAT),
+        "lowpass": lambda one: not np.array_equal(one.taps, FLAT),
+    }
+    seen = [[happens[name](drawn(n, 2, **keys)[0]) for name, keys in STEPS.items()] for n in range(1_500)]
+    moments = [np.random.default_rng((1, n)).random() for n in range(1_500)]
+    correlations = np.corrcoef(np.column_stack([moments, seen]).astype(float).T)
+    assert np.abs(correlations - np.eye(8)).max() < 0.11  # chance alone: 0.026
+
+
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("name", ["polarity", "swap", "tilt", "lowpass"])
 def test_so_many_parts_are_changed_each_on_its_own(name, probability):

@@ -3,8 +3,8 @@ import sys
 from pathlib import Path
 
 from Input.augmentation import Augmentation
-from Input.examples import DrawnPart, Excerpt, TrainingExamples, Windows
-from Input.prepared import Prepared, Sources
+from Input.examples import DrawnPart, Excerpt, Mix, TrainingExamples, Windows
+from Input.prepared import MANIFEST, Prepared, Sources
 
 import numpy as np
 import pytest
@@ -23,8 +23,9 @@ def prepared(make_prepared) -> Prepared:
     return make_prepared(TRACKS)
 
 
-def training(prepared: Prepared, excerpt=EXCERPT, seed=1, **augmentation) -> TrainingExamples:
-    return TrainingExamples(prepared, prepared.split("train"), SOURCES, excerpt, Augmentation(**augmentation), seed)
+def training(prepared: Prepared, excerpt=EXCERPT, seed=1, mix=None, **augmentation) -> TrainingExamples:
+    tracks = prepared.split("train")
+    return TrainingExamples(prepared, tracks, SOURCES, excerpt, Augmentation(**augmentation), seed, mix)
 
 
 def windows(prepared: Prepared, excerpt=EXCERPT) -> Windows:
@@ -127,7 +128,7 @@ def test_an_example_depends_on_seed_and_number_alone(prepared):
 def test_another_process_draws_the_same(prepared):
     code = f"""
 from Input.examples import *
-from Input.prepared import Prepared, Sources
+from Input.prepared import MANIFEST, Prepared, Sources
 prepared = Prepared({str(prepared.root)!r})
 augmentation = Augmentation(gain=(0.5, 1.0), remix=0.5)
 examples = TrainingExamples(prepared, prepared.split("train"), Sources({NAMES}), Excerpt(700, 300), augmentation, 1)
@@ -202,6 +203,100 @@ def test_so_many_examples_are_remixed(make_prepared, remix):
     examples = training(prepared, remix=remix)
     remixed = sum(len({one.start for one in examples.draw(number)}) == 2 for number in range(2_000))
     assert scipy.stats.binomtest(remixed, 2_000, remix).pvalue > 1e-3
+
+
+# ---------------------------------------------------------------- mix-and-separate
+
+SOLOS = {"a_vn": 900, "b_vn": 400, "c_vc": 700, "d_fl": 500, "e_fl": 301, "f_cl": 1_500}
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_a_mix_is_of_as_many_recordings_as_wanted_each_number_alike(make_prepared, same):
+    examples = training(make_prepared(SOLOS), mix=Mix(2, 4, same))
+    drawn = [examples.draw(number) for number in range(3_000)]
+    assert scipy.stats.chisquare(np.bincount([len(parts) for parts in drawn])[2:]).pvalue > 1e-3
+    assert examples.most_parts == 4 == max(map(len, drawn))
+    alike = 0
+    for parts in drawn:
+        assert len({one.track.name for one in parts}) == len(parts)
+        alike += len({one.part.instrument for one in parts}) < len(parts)
+    assert alike > 300 if same else not alike
+
+
+def test_a_mix_takes_instruments_alike_then_their_recordings_then_their_moments(make_prepared):
+    examples = training(make_prepared(SOLOS), mix=Mix(1, 3))
+    drawn = [one for number in range(4_000) for one in examples.draw(number)]
+    shares = {"a_vn": 1 / 8, "b_vn": 1 / 8, "c_vc": 1 / 4, "d_fl": 1 / 8, "e_fl": 1 / 8, "f_cl": 1 / 4}
+    for name, share in shares.items():
+        count = sum(one.track.name == name for one in drawn)
+        assert scipy.stats.binomtest(count, len(drawn), share).pvalue > 1e-3, name
+    for name, samples in SOLOS.items():
+        starts = [one.start for one in drawn if one.track.name == name]
+        bins = min(20, samples - 299)
+        assert scipy.stats.chisquare(np.histogram(starts, bins, (0, samples - 299))[0]).pvalue > 1e-3
+    moments = [[one.start for one in examples.draw(number)] for number in range(200)]
+    assert all(len(set(starts)) == len(starts) for starts in moments if min(starts) > 1)  # each at its own
+
+
+def test_a_mix_holds_the_samples_of_its_parts(make_prepared):
+    prepared = make_prepared(SOLOS)
+    examples = training(prepared, mix=Mix(2, 4), gain=(0.7, 1.0))
+    for number in range(30):
+        inputs, sources = examples.element(number)
+        parts = examples.draw(number)
+        np.testing.assert_allclose(inputs["mixture"], sum(audio(prepared, one, 200, 700) for one in parts), atol=1e-6)
+        for one in parts:
+            source = sources[:, NAMES.index(one.part.instrument)]
+            np.testing.assert_allclose(source, audio(prepared, one, 0, 300), atol=1e-6)
+        present = {one.part.instrument for one in parts}
+        assert inputs["labels"].tolist() == [float(name in present) for name in NAMES]
+
+
+def test_a_mix_never_takes_two_parts_of_one_recording(prepared):
+    """Where pieces have several parts, and two tracks are takes of one composition."""
+    manifest = prepared.manifest
+    tracks = [track.model_copy(update={"group": track.name[0]}) for track in manifest.tracks]
+    take = tracks[0].model_copy(update={"name": "another take"})
+    manifest = manifest.model_copy(update={"tracks": (*tracks, take)})
+    (prepared.root / MANIFEST).write_text(manifest.model_dump_json())
+    examples = training(Prepared(prepared.root), mix=Mix(3, 3, same=True))
+    takes = set()
+    for number in range(200):
+        drawn = examples.draw(number)
+        assert sorted(one.track.group for one in drawn) == ["a", "b", "c"]
+        takes |= {one.track.name for one in drawn if one.track.group == "a"}
+    assert takes == {tracks[0].name, "another take"}
+
+
+@pytest.mark.parametrize(
+    "mix, message",
+    [
+        (Mix(2, 7, same=True), "expected 7 recordings to mix. Received: 6, of vn, vc, fl, cl; lower data.mix"),
+        (Mix(2, 5), "expected 5 recordings of different instruments to mix. Received: 6, of vn, vc, fl, cl"),
+    ],
+)
+def test_a_mix_of_more_than_there_are_is_one_line(make_prepared, mix, message):
+    with pytest.raises(ValueError, match=message) as stop:
+        training(make_prepared(SOLOS), mix=mix)
+    assert "\n" not in str(stop.value)
+
+
+# ---------------------------------------------------------------- tracks of so many parts
+
+
+def test_a_split_can_be_narrowed_to_tracks_of_so_many_parts(make_prepared):
+    prepared = make_prepared({"a_vn_vn_vc": 400, "b_fl_cl": 400, "c_vn": 400, "d_vc_vn": 400})
+
+    def names(*parts: int) -> list[str]:
+        return [track.name for track in prepared.split("train", parts)]
+
+    assert names() == ["a_vn_vn_vc", "b_fl_cl", "c_vn", "d_vc_vn"]
+    assert names(2) == ["b_fl_cl", "d_vc_vn"]
+    assert names(3, 1) == names(1, 3, 5) == ["a_vn_vn_vc", "c_vn"]
+    with pytest.raises(ValueError, match="no track of the split 'train' has 4 or 5 parts; they have: 1, 2, 3"):
+        names(4, 5)
+    with pytest.raises(ValueError, match="has no track in the split 'test'; it has: train"):
+        prepared.split("test", (2,))
 
 
 # ---------------------------------------------------------------- windows
