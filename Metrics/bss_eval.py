@@ -47,6 +47,7 @@ def bss_eval(
     kind: Kind = "images",
     mask: Mask = "per_source",
     filter_taps: int = 512,
+    name: str = "references",
 ) -> BssEval:
     """SDR, ISR, SIR and SAR of BSS Eval, one number a source and frame, as museval 0.4.1 computes them.
 
@@ -78,6 +79,7 @@ def bss_eval(
         mask: as in `framewise_sdr`. "per_source": a frame does not count for a source whose reference is silent in it;
             a silent estimate has SDR and ISR 0 dB, no SIR and no SAR. "strict": museval's rule.
         filter_taps: length of the filters, at most 2048; all published numbers have 512.
+        name: what the warning calls the signals.
 
     Returns:
         The ratios (S, F) in dB, NaN where a frame does not count, +inf for an error that is exactly zero; and the
@@ -92,9 +94,9 @@ def bss_eval(
     2018 Signal Separation Evaluation Campaign", section 3 (v4).
     """
     references, estimates = checked_pair(references, estimates)
-    for name, choice, choices in (("version", version, Version), ("kind", kind, Kind), ("mask", mask, Mask)):
+    for option, choice, choices in (("version", version, Version), ("kind", kind, Kind), ("mask", mask, Mask)):
         if choice not in get_args(choices):
-            raise ValueError(f"{name}: expected one of {', '.join(get_args(choices))}; received {choice!r}")
+            raise ValueError(f"{option}: expected one of {', '.join(get_args(choices))}; received {choice!r}")
     if not 1 <= filter_taps <= BLOCK_SAMPLES // 2:
         raise ValueError(f"filter_taps: expected 1 to {BLOCK_SAMPLES // 2}; received {filter_taps}")
     frames = [slice(0, len(references))]
@@ -107,7 +109,7 @@ def bss_eval(
         ratios, condition = (np.concatenate(parts, axis=-1) for parts in zip(*each, strict=True))
     if mask == "strict":
         ratios = np.where(strict_mask(references, estimates, frames), np.nan, ratios)
-    _warn_of(condition)
+    _warn_of(condition, name)
     sdr, isr, sir, sar = ratios
     return BssEval(sdr, isr, sir, sar, condition)
 
@@ -120,7 +122,7 @@ def _scores(references: Array, estimates: Array, frames: Sequence[slice], kind: 
         if not sounding.all():  # exact: silence adds nothing to what can be projected onto
             references, estimates = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
         filters = _filters(references, estimates, taps)
-        ratios[:, sounding] = _ratios(_energies(references, estimates, filters, frames), kind)
+        ratios[:, sounding] = _ratios(_energies(references, estimates, filters, frames, kind), kind)
         condition = filters.reciprocal_condition
     return ratios, np.full(len(frames), condition)
 
@@ -148,8 +150,8 @@ def _filters(references: Array, estimates: Array, taps: int) -> _Filters:
     return _Filters(own, every, float(condition))
 
 
-def _energies(references: Array, estimates: Array, filters: _Filters, frames: Sequence[slice]) -> Array:
-    """Energies (9, S, F) of: s, e, s - e, Pj, Pj - s, P - Pj, P, e - P, e - Pj.
+def _energies(references: Array, estimates: Array, filters: _Filters, frames: Sequence[slice], kind: Kind) -> Array:
+    """Energies (8, S, F) of: s, e, the distortion (e - s or e - Pj), Pj, Pj - s, P - Pj, P, e - P.
 
     Overlap-save: each frame, with zeros in front and behind, is filtered in blocks by products of spectra.
     """
@@ -158,15 +160,16 @@ def _energies(references: Array, estimates: Array, filters: _Filters, frames: Se
     step = -(-length // -(-length // (BLOCK_SAMPLES - taps + 1)))
     size = fft.next_fast_len(step + taps - 1, real=True)
     every, own = fft.rfft(filters.every, size, axis=0), fft.rfft(np.moveaxis(filters.own, 1, -1), size)
-    energies = np.zeros((9, len(frames), width))
+    energies = np.zeros((8, len(frames), width))
     for number, frame in enumerate(frames):
         for begins in batches(range(0, length, step), 4 * width * size):
-            blocks = cut(references[frame], [begin - taps + 1 for begin in begins], size)
+            blocks = cut([begin - taps + 1 for begin in begins], size, references[frame])
             p, pj = (fft.irfft(x, size)[..., taps - 1 :][..., :step] for x in _projected(fft.rfft(blocks), every, own))
-            s, e = blocks[..., taps - 1 :][..., :step], cut(estimates[frame], begins, step)
-            for row, part in enumerate((s, e, s - e, pj, pj - s, p - pj, p, e - p, e - pj)):
+            s, e = blocks[..., taps - 1 :][..., :step], cut(begins, step, estimates[frame])
+            distortion = e - (s if kind == "images" else pj)
+            for row, part in enumerate((s, e, distortion, pj, pj - s, p - pj, p, e - p)):
                 energies[row, number] += np.einsum("npt,npt->p", part, part)
-    return np.moveaxis(energies.reshape(9, len(frames), *references.shape[1:]).sum(axis=-1), 1, 2)
+    return np.moveaxis(energies.reshape(8, len(frames), *references.shape[1:]).sum(axis=-1), 1, 2)
 
 
 def _projected(
@@ -189,19 +192,20 @@ def _projected(
 
 def _ratios(energies: Array, kind: Kind) -> Array:
     """SDR, ISR, SIR and SAR (4, S, F) of `_energies`."""
-    s, e, error, pj, spatial, interference, p, artifacts, not_pj = energies
-    sdr, isr = (ratio_db(s, error), ratio_db(s, spatial)) if kind == "images" else (ratio_db(pj, not_pj), s * np.nan)
-    ratios = np.stack([sdr, isr, ratio_db(pj, interference), ratio_db(p, artifacts)])
-    of_silence = np.array([0, 0 if kind == "images" else np.nan, np.nan, np.nan])
+    s, e, distortion, pj, spatial, interference, p, artifacts = energies
+    target, no_isr = (s, 0.0) if kind == "images" else (pj, np.nan)
+    isr = ratio_db(s, spatial) + no_isr
+    ratios = np.stack([ratio_db(target, distortion), isr, ratio_db(pj, interference), ratio_db(p, artifacts)])
+    of_silence = np.array([0, no_isr, np.nan, np.nan])
     ratios = np.where(e > 0, ratios, of_silence[:, np.newaxis, np.newaxis])
     return np.where(s > 0, ratios, np.nan)
 
 
-def _warn_of(condition: Array) -> None:
+def _warn_of(condition: Array, name: str) -> None:
     low = condition < SMALLEST_CONDITION
     if low.any():
         warnings.warn(
-            f"references: they nearly depend on each other (reciprocal condition {condition[low].min():.0e}, expected "
+            f"{name}: they nearly depend on each other (reciprocal condition {condition[low].min():.0e}, expected "
             f"{SMALLEST_CONDITION:.0e} or more), so ISR, SIR and SAR are partly rounding in {low.sum()} of {low.size} "
             "frames; equal channels or an empty top band do this. Score 16-bit files at their native rate",
             stacklevel=3,

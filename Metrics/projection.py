@@ -41,20 +41,19 @@ def correlations(references: Array, estimates: Array, taps: int) -> tuple[Array,
     Returns:
         (L, P, P) and (L, P, M): `[d, p, m] = sum_t references[t, p] signals[t + d, m]`.
     """
-    signals, width = (references, estimates), references[0].size
-    both, seam = width + estimates[0].size, taps - 1
+    signals, width, seam = (references, estimates), references[0].size, taps - 1
+    both = width + estimates[0].size
     circular = np.zeros((BLOCK_SAMPLES // 2 + 1, width, both), dtype=np.complex128)
     mending = np.zeros((taps + 1, width, both), dtype=np.complex128)
     for begins in batches(range(0, len(references), BLOCK_SAMPLES), BLOCK_SAMPLES * both):
-        blocks = np.concatenate([cut(x, begins, BLOCK_SAMPLES) for x in signals], axis=1)
+        blocks = cut(begins, BLOCK_SAMPLES, *signals)
         spectrum = spectra(blocks)
         circular += spectrum[..., :width].conj().swapaxes(1, 2) @ spectrum
         # Each block's end met its own beginning, where it should have met the next block's.
-        ends, beginnings = np.zeros((len(begins), width, 2 * taps)), np.zeros((len(begins), both, 2 * taps))
+        ends, beginnings = (np.zeros((len(begins), channels, 2 * taps)) for channels in (width, both))
         ends[..., :seam] = blocks[:, :width, BLOCK_SAMPLES - seam :]
-        following = [begin + BLOCK_SAMPLES for begin in begins]
-        beginnings[..., seam : 2 * seam] = np.concatenate([cut(x, following, seam) for x in signals], axis=1)
-        beginnings[..., seam : 2 * seam] -= blocks[..., :seam]
+        following = cut([begin + BLOCK_SAMPLES for begin in begins], seam, *signals)
+        np.subtract(following, blocks[..., :seam], out=beginnings[..., seam : 2 * seam])
         mending += spectra(ends).conj().swapaxes(1, 2) @ spectra(beginnings)
     lags = fft.irfft(circular, BLOCK_SAMPLES, axis=0)[:taps] + fft.irfft(mending, 2 * taps, axis=0)[:taps]
     return lags[..., :width], lags[..., width:]
@@ -66,13 +65,15 @@ def batches(begins: Sequence[int], samples: int) -> Iterator[Sequence[int]]:
     return (begins[first : first + size] for first in range(0, len(begins), size))
 
 
-def cut(signals: Array, begins: Sequence[int], samples: int) -> Array:
-    """Blocks (N, P, samples) of signals (T, ...) in float64, zero where they reach beyond either end."""
-    blocks = np.zeros((len(begins), signals[0].size, samples))
+def cut(begins: Sequence[int], samples: int, *signals: Array) -> Array:
+    """Blocks (N, P, samples) of signals (T, ...), side by side in float64, zero where they reach beyond either end."""
+    channels = np.cumsum([0, *(each[0].size for each in signals)])
+    blocks = np.zeros((len(begins), channels[-1], samples))
     for block, begin in zip(blocks, begins, strict=True):
-        first, last = max(begin, 0), min(begin + samples, len(signals))
-        if first < last:
-            block[:, first - begin : last - begin] = signals[first:last].reshape(last - first, -1).T
+        for each, low, high in zip(signals, channels[:-1], channels[1:], strict=True):
+            first, last = max(begin, 0), min(begin + samples, len(each))
+            if first < last:
+                block[low:high, first - begin : last - begin] = each[first:last].reshape(last - first, -1).T
     return blocks
 
 

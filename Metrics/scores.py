@@ -65,7 +65,10 @@ def score_track(
     try:
         if metrics not in get_args(Choice):
             raise ValueError(f"metrics: expected one of {', '.join(get_args(Choice))}; received {metrics!r}")
-        rows = _rows(references, estimates, mixture, list(sources), sample_rate_hz, metrics == "all")
+        rows = _rows(references, estimates, mixture, list(sources), sample_rate_hz)
+        if metrics == "all":
+            costly = _costly(name, references, estimates, mixture, np.array(sources), sample_rate_hz)
+            rows = pd.concat([rows, *costly], ignore_index=True)
     except ValueError as error:
         raise ValueError(f"track {name}: {error}") from None
     return rows.assign(track=name)[list(COLUMNS)]
@@ -128,12 +131,7 @@ def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
 
 
 def _rows(
-    references: ArrayLike,
-    estimates: ArrayLike,
-    mixture: ArrayLike,
-    sources: list[str],
-    sample_rate_hz: float,
-    with_costly: bool,
+    references: ArrayLike, estimates: ArrayLike, mixture: ArrayLike, sources: list[str], sample_rate_hz: float
 ) -> pd.DataFrame:
     references, estimates = checked_pair(references, estimates)
     mixture = checked_mixture(mixture, references)
@@ -145,8 +143,6 @@ def _rows(
     if sounding.any():
         active, guesses = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
         tables += _ratios(active, guesses, mixture, names[sounding], sample_rate_hz)
-        if with_costly:
-            tables += _costly(active, guesses, mixture, names[sounding], sample_rate_hz)
     if not sounding.all():
         leakage = leakage_db(np.compress(~sounding, estimates, axis=1), mixture)
         tables.append(_table("estimate", "leakage", names[~sounding], leakage))
@@ -178,18 +174,23 @@ def _ratios(
 
 
 def _costly(
-    references: Array, estimates: Array, mixture: Array, sources: Array, sample_rate_hz: float
+    track: str, references: ArrayLike, estimates: ArrayLike, mixture: ArrayLike, sources: Array, sample_rate_hz: float
 ) -> list[pd.DataFrame]:
-    """Tables of the metrics that take filters or spectra."""
+    """Tables of the metrics that take filters or spectra, for the sources that sound."""
+    references, estimates = checked_pair(references, estimates)
+    sounding = sounding_sources(references)
+    if not sounding.any():
+        return []
+    references, estimates = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
+    of_mixture = np.broadcast_to(np.asarray(mixture)[:, np.newaxis], references.shape)
     tables = []
-    for method, guess in (
-        ("estimate", estimates),
-        ("mixture", np.broadcast_to(mixture[:, np.newaxis], references.shape)),
-    ):
-        scores = bss_eval(references, guess, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS)
+    for method, guess in (("estimate", estimates), ("mixture", of_mixture)):
+        scores = bss_eval(
+            references, guess, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS, name=f"track {track}: references"
+        )
         for metric, values in (("ISR", scores.isr), ("SIR", scores.sir), ("SAR", scores.sar)):
-            tables.append(_table(method, metric, sources, values))
-        tables.append(_table(method, "LSD", sources, log_spectral_distance_db(references, guess)))
+            tables.append(_table(method, metric, sources[sounding], values))
+        tables.append(_table(method, "LSD", sources[sounding], log_spectral_distance_db(references, guess)))
     return tables
 
 

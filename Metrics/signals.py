@@ -88,7 +88,7 @@ def _whole_samples(name: str, seconds: float, sample_rate_hz: float) -> int:
 
 def sounding_sources(references: ArrayLike) -> NDArray[np.bool_]:
     """(S,): True for each source of `references` (T, S, C) that is not silent throughout."""
-    return _any(lambda block: block.any(axis=2), checked("references", references))
+    return _any(lambda block: block != 0, checked("references", references))
 
 
 def strict_mask(references: Array, estimates: Array, frames: Sequence[slice]) -> NDArray[np.bool_]:
@@ -100,14 +100,14 @@ def strict_mask(references: Array, estimates: Array, frames: Sequence[slice]) ->
 
 def _sounds_to_museval(signals: Array) -> NDArray[np.bool_]:
     # museval adds the channels before it looks for zeros: two channels in opposite phase are silence to it.
-    return _any(lambda block: np.einsum("tsc->ts", block) != 0, signals)
+    return _any(lambda block: np.einsum("tsc->ts", block)[..., np.newaxis] != 0, signals)
 
 
 def _any(sounds: Callable[[Array], NDArray[np.bool_]], signals: Array) -> NDArray[np.bool_]:
     """(S,): True where a sample sounds. Most sources are heard at once, and no more is looked at than it takes."""
     heard = np.zeros(signals.shape[1], dtype=bool)
     for (block,) in blocks(signals):
-        heard |= sounds(block).any(axis=0)
+        heard |= sounds(block).any(axis=(0, 2))
         if heard.all():
             break
     return heard

@@ -39,7 +39,7 @@ def log_spectral_distance_db(references: ArrayLike, estimates: ArrayLike) -> Arr
     total, counted = np.zeros(sources * channels), np.zeros(sources * channels)
     hop = WINDOW_SAMPLES // 2
     for begins in batches(range(-hop, samples, hop), 2 * sources * channels * WINDOW_SAMPLES):
-        spectra = (fft.rfft(cut(x, begins, WINDOW_SAMPLES) * window) for x in (references, estimates))
+        spectra = (fft.rfft(cut(begins, WINDOW_SAMPLES, x) * window) for x in (references, estimates))
         true, given = (x.real**2 + x.imag**2 for x in spectra)
         counts = (true > floor).any(axis=-1)
         with np.errstate(divide="ignore", invalid="ignore"):
