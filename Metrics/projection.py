@@ -23,7 +23,7 @@ BLOCK_SAMPLES = 4096
 BUFFER_SAMPLES = 1 << 20
 # What the diagonal gets, relative to the largest eigenvalue, where the recursion breaks down without it.
 LOADINGS = (0.0, 1e-15, 1e-13, 1e-11)
-STEPS, PATIENCE = 60, 3
+STEPS, PATIENCE = 60, 4
 EXACT, GOOD = 1e-15, 1e-9
 WRITTEN_OUT_UP_TO = 512  # rows: then quicker than the many small steps of the recursion
 
@@ -208,7 +208,7 @@ def _conjugate_gradients(gram: Gram, inverse: Product, right: Array) -> tuple[Ar
     """X, and how far (..., 1, 1, M) its projection is off, relative to the projection's own size."""
     x = inverse(right)
     energy = np.abs(inner(x, right))
-    best, least, waited = np.zeros_like(x), np.full_like(energy, np.inf), 0
+    best, least, mark, waited = np.zeros_like(x), np.full_like(energy, np.inf), np.full_like(energy, np.inf), 0
     direction, before = np.zeros_like(x), np.full_like(energy, np.inf)
     for _ in range(STEPS):
         residual = right - gram.times(x)
@@ -216,9 +216,10 @@ def _conjugate_gradients(gram: Gram, inverse: Product, right: Array) -> tuple[Ar
         # r' G^-1 r is the energy by which the projection is off.
         off = inner(residual, step)
         off = np.where(off >= 0, off, np.inf)
-        waited = 0 if (off < least / 4).any() else waited + 1
         np.copyto(best, x, where=off < least)
         least = np.fmin(least, off)
+        gained = least < mark / 4
+        mark, waited = np.where(gained, least, mark), 0 if gained.any() else waited + 1
         if (least <= EXACT**2 * energy).all() or waited > PATIENCE:
             break
         direction = step + np.nan_to_num(off / before) * direction

@@ -1,60 +1,19 @@
 """museval 0.4.1 as the oracle: framewise SDR and its masks, and the json that its stores read."""
 
-import importlib
 import json
-import sys
-from importlib.util import find_spec
-from types import ModuleType, SimpleNamespace
 
 import Metrics
+from tests.museval_oracle import RATE, museval_modules, noise, notes
 
 import numpy as np
 import pandas as pd
 import pytest
 
-RATE = 4000
-
 
 @pytest.fixture(scope="module")
 def museval():
-    """museval's modules without its __init__, which wants ffmpeg on the machine."""
-    installed = find_spec("museval")
-    assert installed and installed.submodule_search_locations
-    package = ModuleType("museval")
-    package.__path__ = list(installed.submodule_search_locations)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "museval", package)
-        modules = {name: importlib.import_module(f"museval.{name}") for name in ("metrics", "aggregate")}
-        yield SimpleNamespace(**modules)
-
-
-def noise(seed, seconds, sources, channels):
-    rng = np.random.default_rng(seed)
-    levels = rng.uniform(0.05, 0.3, (sources, 1))
-    references = levels * rng.standard_normal((round(seconds * RATE), sources, channels))
-    return references, guess(rng, references)
-
-
-def notes(seed, seconds, sources, channels):
-    """Melodies of decaying harmonic tones with rests, quantised like a 16-bit file."""
-    rng = np.random.default_rng(seed)
-    length = RATE // 4
-    time = np.arange(length) / RATE
-    references = np.zeros((round(seconds * RATE), sources, channels))
-    for source in range(sources):
-        for start in range(0, len(references) - length, length):
-            if start == 0 or rng.random() < 0.8:
-                pitch = 110 * 2 ** (rng.integers(0, 24) / 12)
-                tone = sum(np.sin(2 * np.pi * pitch * k * time + rng.random() * 6) / k for k in range(1, 6))
-                tone = tone * np.exp(-5 * time) + 0.01 * rng.standard_normal(length)
-                references[start : start + length, source] = 0.1 * tone[:, None] * rng.uniform(0.3, 1, channels)
-    return np.round(references * 32768) / 32768, np.round(guess(rng, references) * 32768) / 32768
-
-
-def guess(rng, references):
-    """What a separator might give: the source, some of the others, some noise."""
-    mixture = references.sum(axis=1, keepdims=True)
-    return 0.9 * references + 0.2 * (mixture - references) + 0.01 * rng.standard_normal(references.shape)
+    with museval_modules() as modules:
+        yield modules
 
 
 def museval_sdr(museval, references, estimates, window=RATE, hop=RATE, filters_len=64):

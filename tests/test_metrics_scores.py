@@ -27,9 +27,9 @@ def track():
     return references, estimates, references.sum(axis=1)
 
 
-def score(name, track, sources=SOURCES):
+def score(name, track, sources=SOURCES, **settings):
     references, estimates, mixture = track
-    return Metrics.score_track(name, references, estimates, mixture, sources, RATE)
+    return Metrics.score_track(name, references, estimates, mixture, sources, RATE, **settings)
 
 
 @pytest.fixture
@@ -67,6 +67,8 @@ def test_every_number_of_a_track(rows):
         ("vn", "silence", "SDR"): [0, np.nan, 0],
         ("vn", "silence", "uSDR"): [0],
         ("fl", "estimate", "leakage"): [10 * np.log10(0.01 * 3 / 11)],
+        ("fl", "estimate", "PES"): [10 * np.log10(5)] * 3,
+        ("vn", "estimate", "PES"): [np.nan, 10 * np.log10(5), np.nan],
     }
     found = {key: group["value"].tolist() for key, group in rows.groupby(["source", "method", "metric"])}
     assert found.keys() == expected.keys()
@@ -75,7 +77,7 @@ def test_every_number_of_a_track(rows):
 
 
 def test_frames_have_a_time_and_whole_tracks_have_none(rows):
-    framewise = rows["metric"] == "SDR"
+    framewise = rows["metric"].isin(["SDR", "PES"])
     assert set(rows[framewise]["time"]) == {0.0, 1.0, 2.0}
     assert rows[~framewise]["time"].isna().all()
 
@@ -86,7 +88,67 @@ def test_a_track_without_absent_sources_and_one_without_any_other(track):
     rows = Metrics.score_track("a", references[:, playing], estimates[:, playing], mixture, ["cl", "vn"], RATE)
     assert "leakage" not in set(rows["metric"])
     rows = Metrics.score_track("a", 0 * references, estimates, mixture, SOURCES, RATE)
-    assert set(rows["metric"]) == {"leakage"} and rows["source"].tolist() == list(SOURCES)
+    assert set(rows["metric"]) == {"leakage", "PES"} and rows["source"].tolist() == [*SOURCES, *np.repeat(SOURCES, 3)]
+
+
+@pytest.fixture
+def noisy():
+    """A clarinet and a violin of noise, no flute, and what a separator might give."""
+    rng = np.random.default_rng(0)
+    references = rng.standard_normal((3000, 3, 1))
+    references[:, 1] = 0
+    estimates = 0.8 * references + 0.3 * references[:, ::-1] + 0.1 * rng.standard_normal(references.shape)
+    return references, estimates, references.sum(axis=1)
+
+
+def test_all_metrics_are_the_cheap_ones_and_those_of_bss_eval(noisy):
+    references, estimates, mixture = noisy
+    cheap, rows = score("a", noisy), score("a", noisy, metrics="all")
+    pd.testing.assert_frame_equal(rows[: len(cheap)], cheap)
+    more = rows[len(cheap) :]
+    assert set(more["metric"]) == {"ISR", "SIR", "SAR", "LSD"} and set(more["source"]) == {"cl", "vn"}
+    sounding = [0, 2]
+    for method, given in (("estimate", estimates), ("mixture", np.repeat(mixture[:, np.newaxis], 3, axis=1))):
+        pair = references[:, sounding], given[:, sounding]
+        scores = Metrics.bss_eval(*pair, RATE)
+        # The mixture's SAR is rounding alone: it holds nothing but the sources.
+        for metric in ("ISR", "SIR", "SAR") if method == "estimate" else ("ISR", "SIR"):
+            for source, expected in zip(("cl", "vn"), getattr(scores, metric.lower()), strict=True):
+                assert values(rows, source, method, metric) == pytest.approx(expected.tolist(), abs=1e-6)
+        for source, expected in zip(("cl", "vn"), Metrics.log_spectral_distance_db(*pair), strict=True):
+            assert values(rows, source, method, "LSD") == pytest.approx([expected])
+    assert set(more[more["metric"] == "LSD"]["time"].isna()) == {True}
+    assert set(more[more["metric"] != "LSD"]["time"]) == {0.0, 1.0, 2.0}
+
+
+def test_musevals_form_holds_what_bss_eval_found(noisy):
+    rows = score("a", noisy, metrics="all")
+    targets = Metrics.museval_json(rows, "a")["targets"]
+    assert [target["name"] for target in targets] == ["cl", "vn"]
+    for target in targets:
+        assert [frame["time"] for frame in target["frames"]] == [0, 1, 2]
+        for metric in ("SDR", "ISR", "SIR", "SAR"):
+            found = [frame["metrics"][metric] for frame in target["frames"]]
+            assert found == [round(value, 5) for value in values(rows, target["name"], "estimate", metric)]
+
+
+def test_tracks_on_which_nothing_sounds_have_no_filters(noisy):
+    references, estimates, mixture = noisy
+    rows = score("a", (0 * references, estimates, mixture), metrics="all")
+    assert set(rows["metric"]) == {"leakage", "PES"}
+
+
+def test_a_warning_names_the_track(noisy):
+    stereo = [np.repeat(signals, 2, axis=-1) for signals in noisy]
+    with pytest.warns(UserWarning, match="^track 007: references: they nearly depend"):
+        score("007", stereo, metrics="all")
+
+
+def test_mistakes_of_the_choice_and_of_short_tracks_are_told(noisy):
+    with pytest.raises(ValueError, match="^track a: metrics: expected one of cheap, all; received 'some'$"):
+        score("a", noisy, metrics="some")
+    with pytest.raises(ValueError, match="^track a: references: expected at least 513 samples to find filters"):
+        score("a", [signals[:500] for signals in noisy], metrics="all")
 
 
 def test_mistakes_are_told_with_the_tracks_name(track):

@@ -75,6 +75,54 @@ def test_leakage_is_the_share_of_the_mixture():
     assert np.isnan(Metrics.leakage_db(0 * estimates, 0 * mixture)).all()
 
 
+def test_pes_is_the_energy_where_the_source_rests():
+    source = tone(50, 3)
+    source[RATE : 2 * RATE] = 0
+    leak = 0.1 * tone(90, 3)  # of energy RATE / 200 a second
+    leak[2 * RATE :] = 0
+    references, estimates = signals(source, 0 * source, source), signals(source + leak, leak, source)
+    pes = Metrics.pes_db(references, estimates, RATE)
+    level, nan = 10 * np.log10(RATE / 200), np.nan
+    np.testing.assert_allclose(pes, [[nan, level, nan], [level, level, -120], [nan, -120, nan]], atol=1e-9)
+    stereo = np.repeat(references, 2, axis=2), np.repeat(estimates, 2, axis=2)
+    np.testing.assert_allclose(Metrics.pes_db(*stereo, RATE)[1, 0], level + 10 * np.log10(2), atol=1e-9)
+    half = Metrics.pes_db(references, estimates, RATE, window_seconds=0.5, hop_seconds=0.5)
+    np.testing.assert_allclose(half[0], [nan, nan, level, level, nan, nan] - 10 * np.log10([2] * 6), atol=1e-9)
+
+
+def test_log_spectral_distance_of_a_gain_is_the_gain(random_pair):
+    references, _ = random_pair
+    gains = np.array([[1.0], [0.1], [-2.0]])
+    expected = np.abs(20 * np.log10(np.abs(gains[:, 0])))
+    np.testing.assert_allclose(Metrics.log_spectral_distance_db(references, gains * references), expected, atol=1e-2)
+
+
+def test_log_spectral_distance_is_its_formula(random_pair):
+    references, estimates = (each[:, :, :1] for each in random_pair)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2048) / 2048)
+    for source in range(3):
+        r, e = (np.pad(x[:, source, 0], (1024, 3000)) for x in (references, estimates))
+        floor = 1e-8 * np.mean(references[:, source] ** 2) * np.sum(window**2)
+        distances = []
+        for start in range(0, 1024 + 3500, 1024):
+            true, given = (np.abs(np.fft.rfft(window * x[start : start + 2048])) ** 2 for x in (r, e))
+            distances.append(np.sqrt(np.mean((10 * np.log10((true + floor) / (given + floor))) ** 2)))
+        found = Metrics.log_spectral_distance_db(references, estimates)[source]
+        assert found == pytest.approx(np.mean(distances), rel=1e-9)
+
+
+def test_log_spectral_distance_hears_only_where_the_reference_sounds():
+    source = np.random.default_rng(0).standard_normal(20 * 2048)
+    source[10 * 2048 :] = 0
+    other = 0.1 * source
+    other[12 * 2048 :] = 5
+    distance = Metrics.log_spectral_distance_db(signals(source, 0 * source, source), signals(other, other, 0 * source))
+    np.testing.assert_allclose(distance[:2], [20, np.nan], atol=0.1)
+    assert 75 < distance[2] < 85
+    loud = Metrics.log_spectral_distance_db(9 * signals(source), 9 * signals(other))
+    np.testing.assert_allclose(loud, distance[:1], atol=1e-9)
+
+
 def test_silence_and_exactness():
     source, silence = tone(50, 2), np.zeros(2 * RATE)
     late = np.concatenate([np.zeros(RATE), tone(50)])

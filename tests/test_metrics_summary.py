@@ -120,6 +120,49 @@ def test_the_markdown_table_says_the_same(summary):
     assert notes == " ".join(TABLE.splitlines()[-3:])
 
 
+def test_more_metrics_have_a_table_of_their_own_with_the_columns_that_are_there():
+    more = {
+        ("a", "cl", "estimate", "ISR"): [0, 5],
+        ("b", "vn", "estimate", "SIR"): [np.nan, -4],
+        ("b", "vn", "mixture", "SIR"): [0, 2],
+        ("a", "vn", "estimate", "LSD"): [12],
+        ("c", "vn", "estimate", "LSD"): [500],  # trivial, like everything of this track
+        ("a", "vn", "estimate", "PES"): [np.nan, -61],
+        ("a", "vn", "estimate", "SAR"): [np.nan, np.nan],
+    }
+    summary = Metrics.summarise(rows_of(SCORES | more))
+    text = Metrics.table(summary)
+    first, second, notes = text.split("\n\n")
+    assert first == TABLE.split("\n\n")[0]
+    assert second.splitlines()[1].split() == ["source", "model", "model", "mixture", "model", "PES"]
+    assert [line.split()[1:] for line in second.splitlines()[3:5]] == [
+        ["2.50", "-", "-", "-", "-"],
+        ["-", "-4.00", "1.00", "12.00", "-61.00"],
+    ]
+    assert ["ISR" in notes, "LSD:" in notes, "PES:" in notes] == [True] * 3
+    cells = [line.strip("| ").split(" | ") for line in Metrics.markdown_table(summary).split("\n\n")[1].splitlines()]
+    assert cells[0] == ["source", "ISR model", "SIR model", "SIR mixture", "LSD model", "PES"]
+    assert cells[2] == ["cl", "2.50", "-", "-", "-", "-"]
+    frames = summary.set_index(["source", "method", "metric", "aggregation"])
+    assert frames.loc[("cl", "estimate", "ISR", "track medians"), "median"] == 2.5
+    assert ("vn", "estimate", "LSD", "frames") not in frames.index
+
+
+def test_all_tables_fit_100_columns():
+    metrics = ("SDR", "ISR", "SIR", "SAR", "LSD", "PES")
+    rows = rows_of({("t", "vn", method, m): [-123.4] for method in ("estimate", "mixture") for m in metrics})
+    text = Metrics.table(Metrics.summarise(rows))
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.split("\n\n")[1].splitlines()[1].split() == [
+        "source",
+        *["model", "mixture"] * 2,
+        "SAR",
+        "model",
+        "mixture",
+        "PES",
+    ]
+
+
 def test_a_table_of_thirteen_long_names_fits_100_columns():
     rows = rows_of({("t", f"{i} a very long name", "estimate", "SDR"): [-123.456] * 9999 for i in range(13)})
     lines = Metrics.table(Metrics.summarise(rows)).splitlines()
