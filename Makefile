@@ -45,7 +45,7 @@ lint: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint  ## lint, then pytest: 15 minutes on 2 cores at most
+test: lint  ## lint, then pytest: 25 minutes on 2 cores at most
 	$(BIN)/pytest -q
 
 clean:  ## remove .venv, caches, builds and what the demo made

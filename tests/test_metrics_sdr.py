@@ -140,6 +140,16 @@ def test_silence_and_exactness():
     np.testing.assert_array_equal(Metrics.sounding_sources(references), [True, True, False, False, True, True])
 
 
+@pytest.mark.parametrize("sample", [0, 5000, 9999])
+def test_a_single_sample_is_sound_wherever_it_is(sample):
+    click = np.zeros(10_000)
+    click[sample] = 1e-9
+    references = signals(click, 0 * click, np.ones(10_000))
+    np.testing.assert_array_equal(Metrics.sounding_sources(references), [True, False, True])
+    strict = Metrics.framewise_sdr(references, 0.5 * references, RATE, 10, mask="strict")
+    np.testing.assert_allclose(strict[:, 0], [20 * np.log10(2), np.nan, 20 * np.log10(2)], atol=1e-9)
+
+
 def test_the_last_partial_frame_is_dropped_and_a_short_track_is_one_frame():
     source = tone(50, 3)
     assert Metrics.framewise_sdr(signals(source[:2999]), signals(source[:2999]), RATE).shape == (1, 2)
