@@ -90,8 +90,8 @@ def bss_eval(
             choice, or signals (v3: frames) so short that the filters could explain anything.
 
     Source: Vincent et al. 2006, "Performance measurement in blind audio source separation" (sources); Vincent et al.
-    2012, "The signal separation evaluation campaign (2007-2010)", eqs. 3 to 9 (images, v3); Stöter et al. 2018, "The
-    2018 Signal Separation Evaluation Campaign", section 3 (v4).
+    2012, "The signal separation evaluation campaign (2007-2010)" (images, v3); Stöter et al. 2018, "The 2018 Signal
+    Separation Evaluation Campaign", section 3 (v4).
     """
     references, estimates = checked_pair(references, estimates)
     for option, choice, choices in (("version", version, Version), ("kind", kind, Kind), ("mask", mask, Mask)):

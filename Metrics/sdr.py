@@ -166,7 +166,7 @@ def pes_db(
     Raises:
         ValueError: shapes that differ, NaN or infinity in the input, a window or hop shorter than a sample.
 
-    Source: Schulze-Forster et al. 2019, "Weakly informed audio source separation", section on evaluation.
+    Source: Schulze-Forster et al. 2019, "Weakly informed audio source separation".
     """
     references, estimates = checked_pair(references, estimates)
     frames = frames_of(len(references), sample_rate_hz, window_seconds, hop_seconds)

@@ -29,7 +29,7 @@ def log_spectral_distance_db(references: ArrayLike, estimates: ArrayLike) -> Arr
     Raises:
         ValueError: shapes that differ, NaN or infinity in the input.
 
-    Source: Gray and Markel 1976, "Distance measures for speech processing", eq. 4 with p = 2.
+    Source: Gray and Markel 1976, "Distance measures for speech processing": the rms log spectral measure.
     """
     references, estimates = checked_pair(references, estimates)
     samples, sources, channels = references.shape
