@@ -34,8 +34,9 @@ LSD      root mean square difference of two log spectra in dB, lower is better. 
          `log_spectral_distance_db`
 
 Anchors: every score stands beside those of two estimates that separate nothing: the mixture itself, and silence (SDR
-0 dB). A pair of track and source is *trivial* if the mixture's SI-SDR is 60 dB or more: it plays alone. Trivial pairs
-stay in the files and count in no aggregate.
+0 dB); and, on demand, beside those of masks made from the true sources, bounds for all that mask the mixture's spectrum
+(IBM, IRM, MWF: `oracle_estimates`). A pair of track and source is *trivial* if the mixture's SI-SDR is 60 dB or more:
+it plays alone. Trivial pairs stay in the files and count in no aggregate.
 
 Aggregations (`summarise` names them in its column `aggregation`)
 ------------
@@ -49,11 +50,12 @@ The row "all" pools the values of all sources.
 Files
 -----
 `write_track_scores` keeps a track's rows as csv and its SDR, ISR, SIR and SAR as json in museval's form; `read_scores`
-reads the csv.
+reads either.
 """
 
 from .bss_eval import BssEval, bss_eval
 from .curves import loss_curve
+from .oracles import ORACLES, oracle_estimates
 from .plots import score_boxplot, separation_figure
 from .scores import museval_json, read_scores, score_track, write_track_scores
 from .sdr import framewise_sdr, leakage_db, pes_db, si_sdr, usdr
@@ -62,6 +64,7 @@ from .spectral import log_spectral_distance_db
 from .summary import markdown_table, summarise, table
 
 __all__ = [
+    "ORACLES",
     "BssEval",
     "bss_eval",
     "framewise_sdr",
@@ -70,6 +73,7 @@ __all__ = [
     "loss_curve",
     "markdown_table",
     "museval_json",
+    "oracle_estimates",
     "pes_db",
     "read_scores",
     "score_boxplot",

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,14 +12,15 @@ from numpy.typing import ArrayLike
 
 from .bss_eval import bss_eval
 from .files import whole_file
+from .oracles import ORACLES, oracle_estimates
 from .sdr import framewise_sdr, leakage_db, pes_db, si_sdr, usdr
 from .signals import Array, checked_mixture, checked_pair, sounding_sources
 from .spectral import log_spectral_distance_db
 
 Choice = Literal["cheap", "all"]
 
-COLUMNS = ("track", "source", "method", "metric", "time", "value")
-METHODS = ("estimate", "mixture", "silence")
+COLUMNS = ("run", "track", "source", "method", "metric", "time", "value")
+METHODS = ("estimate", "mixture", "silence", *ORACLES)
 CHEAP_METRICS = ("SDR", "uSDR", "SI-SDR", "SI-SDRi", "leakage", "PES")
 COSTLY_METRICS = ("ISR", "SIR", "SAR", "LSD")
 MUSEVAL_METRICS = ("SDR", "SIR", "SAR", "ISR")
@@ -34,16 +35,20 @@ def score_track(
     sources: Sequence[str],
     sample_rate_hz: float,
     metrics: Choice = "cheap",
+    oracles: Sequence[str] = (),
+    run: str = "",
 ) -> pd.DataFrame:
-    """Scores of one track: of its estimates, and beside them of the mixture and of silence taken as estimates.
+    """Scores of one track: of its estimates, and beside them of the mixture, of silence and of oracles.
 
     A source that sounds in the track gets SDR (one row a frame of 1 s, mask "per_source"), uSDR, SI-SDR and SI-SDRi
     (the estimate's SI-SDR minus the mixture's). A source that is absent has none of these; it gets leakage. Silence
     has SDR and uSDR only, 0 dB by definition. A mixture that already is the source scores +inf (see `summarise` for
     such trivial pairs of track and source). A source that is silent in a frame, or absent, gets PES (one row a frame).
 
+    An oracle (`oracle_estimates`) has SDR, uSDR and SI-SDR as the estimate has.
+
     "all" adds ISR, SIR and SAR of BSS Eval v4 (one row a frame, as `bss_eval` with the mask "per_source") and the
-    log-spectral distance LSD, for the estimates and for the mixture. It takes many times as long.
+    log-spectral distance LSD, for all of these but silence. It takes many times as long.
 
     Args:
         name: the track's name, as it appears in the rows and in file names.
@@ -53,25 +58,24 @@ def score_track(
         sources: the S names.
         sample_rate_hz: sample rate of all signals.
         metrics: "cheap" for `CHEAP_METRICS`, "all" for `COSTLY_METRICS` too.
+        oracles: which of `ORACLES` to score beside the estimates.
+        run: what made the estimates, as it appears in the rows.
 
     Returns:
-        Rows with the columns track, source, method (one of `METHODS`), metric, time (the frame's start in seconds; NaN
-        for numbers of the whole track) and value (dB).
+        Rows with the columns run, track, source, method (one of `METHODS`), metric, time (the frame's start in seconds;
+        NaN for numbers of the whole track) and value (dB).
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinity in the input, names missing or doubled, a track too short
-            for `bss_eval`; with the track's name.
+        ValueError: shapes that do not fit, NaN or infinity in the input, names missing or doubled, an unknown oracle, a
+            track too short for `bss_eval`; with the track's name.
     """
     try:
         if metrics not in get_args(Choice):
             raise ValueError(f"metrics: expected one of {', '.join(get_args(Choice))}; received {metrics!r}")
-        rows = _rows(references, estimates, mixture, list(sources), sample_rate_hz)
-        if metrics == "all":
-            costly = _costly(name, references, estimates, mixture, np.array(sources), sample_rate_hz)
-            rows = pd.concat([rows, *costly], ignore_index=True)
+        tables = _tables(name, references, estimates, mixture, list(sources), sample_rate_hz, metrics, oracles)
     except ValueError as error:
         raise ValueError(f"track {name}: {error}") from None
-    return rows.assign(track=name)[list(COLUMNS)]
+    return pd.concat(tables, ignore_index=True).assign(run=run, track=name)[list(COLUMNS)]
 
 
 def museval_json(rows: pd.DataFrame, track: str) -> dict[str, Any]:
@@ -119,30 +123,45 @@ def write_track_scores(rows: pd.DataFrame, folder: str | Path) -> None:
 
 
 def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """The rows of all csv files that `write_track_scores` wrote, exactly as they were.
+    """The rows of all files that `write_track_scores` wrote: of csv files exactly as they were.
+
+    Of a json file in museval's form, anybody's, they are the estimates' framewise metrics; the track is named like the
+    file and the run like the folder that holds it.
 
     Raises:
         ValueError: no file, or one that does not hold such rows.
     """
-    tables = [_read_csv(path) for path in paths]
+    tables = [_read_json(Path(path)) if Path(path).suffix == ".json" else _read_csv(path) for path in paths]
     if not tables:
-        raise ValueError("scores: expected at least one csv file; received none")
+        raise ValueError("scores: expected at least one csv or json file; received none")
     return pd.concat(tables, ignore_index=True)
 
 
-def _rows(
-    references: ArrayLike, estimates: ArrayLike, mixture: ArrayLike, sources: list[str], sample_rate_hz: float
-) -> pd.DataFrame:
+def _tables(
+    track: str,
+    references: ArrayLike,
+    estimates: ArrayLike,
+    mixture: ArrayLike,
+    sources: list[str],
+    sample_rate_hz: float,
+    metrics: Choice,
+    oracles: Sequence[str],
+) -> list[pd.DataFrame]:
     references, estimates = checked_pair(references, estimates)
     mixture = checked_mixture(mixture, references)
     sounding = sounding_sources(references)
     if len(sources) != len(sounding) or len(set(sources)) != len(sources):
         raise ValueError(f"sources: expected {len(sounding)} different names; received {', '.join(sources)}")
     names = np.array(sources)
-    tables = []
+    tables: list[pd.DataFrame] = []
     if sounding.any():
-        active, guesses = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
-        tables += _ratios(active, guesses, mixture, names[sounding], sample_rate_hz)
+        active, given = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
+        for method in ("estimate", "mixture", "silence", *oracles):  # in turn: each is as large as the track
+            guess = given if method == "estimate" else _separated(method, mixture, active, sample_rate_hz)
+            tables += _ratios(method, active, guess, names[sounding], sample_rate_hz)
+            if metrics == "all" and method != "silence":
+                tables += _costly(track, method, active, guess, names[sounding], sample_rate_hz)
+        tables.append(_improvement(tables))
     if not sounding.all():
         leakage = leakage_db(np.compress(~sounding, estimates, axis=1), mixture)
         tables.append(_table("estimate", "leakage", names[~sounding], leakage))
@@ -150,48 +169,50 @@ def _rows(
     resting = ~np.isnan(pes).all(axis=1)
     if resting.any():
         tables.append(_table("estimate", "PES", names[resting], pes[resting]))
-    return pd.concat(tables, ignore_index=True)
+    return tables
+
+
+def _separated(method: str, mixture: Array, references: Array, sample_rate_hz: float) -> Array:
+    """What a method that is no model takes the sources for."""
+    if method == "mixture":
+        return np.broadcast_to(mixture[:, np.newaxis], references.shape)
+    if method == "silence":
+        return np.broadcast_to(0.0, references.shape)
+    return oracle_estimates(method, mixture, references, sample_rate_hz)
 
 
 def _ratios(
-    references: Array, estimates: Array, mixture: Array, sources: Array, sample_rate_hz: float
-) -> list[pd.DataFrame]:
-    """Tables of all ratios between references and what each method gives for them."""
-    tables = []
-    guesses = {
-        "estimate": estimates,
-        "mixture": np.broadcast_to(mixture[:, np.newaxis], references.shape),
-        "silence": np.broadcast_to(0.0, references.shape),
-    }
-    for method, guess in guesses.items():
-        sdr = framewise_sdr(references, guess, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS)
-        tables += [_table(method, "SDR", sources, sdr), _table(method, "uSDR", sources, usdr(references, guess))]
-    ratio = {method: si_sdr(references, guesses[method]) for method in ("estimate", "mixture")}
-    tables += [_table(method, "SI-SDR", sources, values) for method, values in ratio.items()]
+    method: str, references: Array, guess: Array, sources: Array, sample_rate_hz: float
+) -> Iterator[pd.DataFrame]:
+    """Tables of the ratios between references and what a method gives for them."""
+    sdr = framewise_sdr(references, guess, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS)
+    yield _table(method, "SDR", sources, sdr)
+    yield _table(method, "uSDR", sources, usdr(references, guess))
+    if method != "silence":
+        yield _table(method, "SI-SDR", sources, si_sdr(references, guess))
+
+
+def _improvement(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The estimate's SI-SDR minus the mixture's."""
+    rows = pd.concat(tables, ignore_index=True)
+    estimate, mixture = (
+        rows[(rows["metric"] == "SI-SDR") & (rows["method"] == method)].reset_index(drop=True)
+        for method in ("estimate", "mixture")
+    )
     with np.errstate(invalid="ignore"):
-        improvement = ratio["estimate"] - ratio["mixture"]
-    return [*tables, _table("estimate", "SI-SDRi", sources, improvement)]
+        return estimate.assign(metric="SI-SDRi", value=estimate["value"] - mixture["value"])
 
 
 def _costly(
-    track: str, references: ArrayLike, estimates: ArrayLike, mixture: ArrayLike, sources: Array, sample_rate_hz: float
-) -> list[pd.DataFrame]:
-    """Tables of the metrics that take filters or spectra, for the sources that sound."""
-    references, estimates = checked_pair(references, estimates)
-    sounding = sounding_sources(references)
-    if not sounding.any():
-        return []
-    references, estimates = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
-    of_mixture = np.broadcast_to(np.asarray(mixture)[:, np.newaxis], references.shape)
-    tables = []
-    for method, guess in (("estimate", estimates), ("mixture", of_mixture)):
-        scores = bss_eval(
-            references, guess, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS, name=f"track {track}: references"
-        )
-        for metric, values in (("ISR", scores.isr), ("SIR", scores.sir), ("SAR", scores.sar)):
-            tables.append(_table(method, metric, sources[sounding], values))
-        tables.append(_table(method, "LSD", sources[sounding], log_spectral_distance_db(references, guess)))
-    return tables
+    track: str, method: str, references: Array, guess: Array, sources: Array, sample_rate_hz: float
+) -> Iterator[pd.DataFrame]:
+    """Tables of the metrics that take filters or spectra."""
+    scores = bss_eval(
+        references, guess, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS, name=f"track {track}: references"
+    )
+    for metric, values in (("ISR", scores.isr), ("SIR", scores.sir), ("SAR", scores.sar)):
+        yield _table(method, metric, sources, values)
+    yield _table(method, "LSD", sources, log_spectral_distance_db(references, guess))
 
 
 def _table(method: str, metric: str, sources: Array, values: Array) -> pd.DataFrame:
@@ -223,6 +244,20 @@ def _read_csv(path: str | Path) -> pd.DataFrame:
         return rows.assign(time=_numbers(rows["time"]), value=_numbers(rows["value"]))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _read_json(path: Path) -> pd.DataFrame:
+    try:
+        rows = [
+            (target["name"], metric, float(frame["time"]), math.nan if value is None else float(value))
+            for target in json.loads(path.read_text(encoding="utf-8"))["targets"]
+            for frame in target["frames"]
+            for metric, value in frame["metrics"].items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected the scores of a track in museval's form ({error!r})") from None
+    table = pd.DataFrame(rows, columns=["source", "metric", "time", "value"])
+    return table.assign(run=path.parent.name, track=path.stem, method="estimate")[list(COLUMNS)]
 
 
 def _numbers(texts: pd.Series) -> Array:

@@ -1,5 +1,6 @@
 """Many tracks' scores in few numbers: per source and over all, with the aggregation named."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -8,16 +9,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .oracles import ORACLES
+
 ALL = "all"
-AGGREGATIONS = ("frames", "track medians", "tracks")
+AGGREGATIONS = {
+    "frames": "all frames of all tracks pooled (median, MAD, mean, SD: the table of Stoller et al. 2018, Wave-U-Net)",
+    "track medians": "the median over a track's frames, then over tracks (median: SiSEC 2018, museval; mean: Demucs)",
+    "tracks": "one number a track (mean of uSDR: the Music Demixing Challenge)",
+}
 TRIVIAL_DB = 60.0
 KEYS = ["row", "method", "metric", "aggregation"]
 
+SCREEN_WIDTH = 100
 NAME_WIDTH = 15
 COLUMN_WIDTH = 8
 NOTES = {
     "ISR": "ISR, SIR, SAR: over frames too; spatial error, interference and artifacts apart (BSS Eval v4).",
     "LSD": "LSD: distance of the log spectra, the lower the better.",
+    "IBM": "IBM, IRM, MWF: masks of the mixture's spectrum made from the true sources, bounds and no models.",
     "PES": "PES: energy emitted in frames in which the source is silent, full scale being 0 dB a sample.",
 }
 
@@ -43,7 +52,24 @@ COLUMNS = (
     Column("", "tracks", ("estimate", "SDR", "frames"), "tracks"),
     Column("", "frames", ("estimate", "SDR", "frames"), "count"),
 )
-# Beside these in a second table, as far as there are such numbers.
+# The numbers that papers call SDR, side by side.
+AGGREGATES = (
+    Column("track medians", "median", ("estimate", "SDR", "track medians"), "median"),
+    Column("track medians", "mean", ("estimate", "SDR", "track medians"), "mean"),
+    Column("frames", "median", ("estimate", "SDR", "frames"), "median"),
+    Column("frames", "MAD", ("estimate", "SDR", "frames"), "mad"),
+    Column("frames", "mean", ("estimate", "SDR", "frames"), "mean"),
+    Column("frames", "SD", ("estimate", "SDR", "frames"), "sd"),
+    Column("uSDR", "median", ("estimate", "uSDR", "tracks"), "median"),
+    Column("uSDR", "mean", ("estimate", "uSDR", "tracks"), "mean"),
+)
+# The model between the mixture and what masks can reach at best.
+BOUNDS = tuple(
+    Column(metric, heading, (method, metric, aggregation), "median")
+    for metric, aggregation in (("SDR", "frames"), ("SI-SDR", "tracks"))
+    for heading, method in (("mixture", "mixture"), ("model", "estimate"), *zip(ORACLES, ORACLES, strict=True))
+)
+# Shown as far as there are such numbers.
 MORE_COLUMNS = (
     Column("ISR", "model", ("estimate", "ISR", "frames"), "median"),
     Column("ISR", "mixture", ("mixture", "ISR", "frames"), "median"),
@@ -60,11 +86,8 @@ MORE_COLUMNS = (
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Median, MAD, mean and SD of every metric, per source and over all sources (source "all", last).
 
-    Numbers of frames (SDR, ISR, SIR, SAR, PES) are given under two aggregations, those of whole tracks under one:
-    - "frames": all frames of all tracks pooled (the Wave-U-Net's table).
-    - "track medians": the median over a track's frames first; then the median column is SiSEC 2018's and museval's
-      number and the mean column Demucs's.
-    - "tracks": one number a track and source; the mean of uSDR is the Music Demixing Challenge's.
+    Numbers of frames (SDR, ISR, SIR, SAR, PES) are given under two aggregations, "frames" and "track medians", those
+    of whole tracks under one, "tracks": `AGGREGATIONS` defines them, and the column definition repeats it.
 
     NaN never counts. Infinite values count in medians (an exact estimate ranks above all others, an estimate that
     holds nothing of its reference below) and are left out of mean and SD. A pair of track and source is trivial, and
@@ -75,7 +98,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per source, method, metric and aggregation, with median, mad (unscaled: median |x - median|), mean, sd
-        (population) in dB, count (values), infinite (of these), tracks (that hold them), trivial (pairs left out).
+        (population) in dB, count (values), infinite (of these), tracks (that hold them), trivial (pairs left out) and
+        definition.
 
     Raises:
         ValueError: no rows, or a source that is called "all".
@@ -86,7 +110,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"source {ALL!r}: the name stands for all sources together; give the source another one")
     groups = _with_all(_aggregated(rows.assign(trivial=trivial_rows(rows)))).groupby(KEYS, observed=True)
     summary = pd.DataFrame([dict(zip(KEYS, key, strict=True)) | _statistics(group) for key, group in groups])
-    return summary.rename(columns={"row": "source"})
+    summary = summary.rename(columns={"row": "source"})
+    return summary.assign(definition=summary["aggregation"].map(AGGREGATIONS))
 
 
 def trivial_rows(rows: pd.DataFrame) -> NDArray[np.bool_]:
@@ -107,7 +132,7 @@ def table(summary: pd.DataFrame) -> str:
         summary: what `summarise` gives.
     """
     lines = [line for columns in _tables(summary) for line in (*_lines(summary, columns), "")]
-    return "\n".join([*lines, *_notes(summary)])
+    return "\n".join([*lines, *(wrapped for note in _notes(summary) for wrapped in textwrap.wrap(note, SCREEN_WIDTH))])
 
 
 def markdown_table(summary: pd.DataFrame) -> str:
@@ -116,7 +141,7 @@ def markdown_table(summary: pd.DataFrame) -> str:
     Args:
         summary: what `summarise` gives.
     """
-    lines = []
+    lines: list[str] = []
     for columns in _tables(summary):
         headings = ["source", *(f"{column.group} {column.heading}".strip() for column in columns)]
         rows = [headings, ["---", *["---:"] * len(columns)], *_cells(summary, columns)]
@@ -170,8 +195,9 @@ def _tables(summary: pd.DataFrame) -> list[Sequence[Column]]:
     """The columns of each table that is shown."""
     known = summary[summary["count"] > 0]
     there = set(zip(known["method"], known["metric"], known["aggregation"], strict=True))
+    bounds = [column for column in BOUNDS if column.key in there] if set(known["method"]) & set(ORACLES) else []
     more = [column for column in MORE_COLUMNS if column.key in there]
-    return [COLUMNS, more] if more else [COLUMNS]
+    return [columns for columns in (COLUMNS, AGGREGATES, bounds, more) if columns]
 
 
 def _lines(summary: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
@@ -215,12 +241,14 @@ def _group_heading(group: str, columns: int) -> str:
 
 def _notes(summary: pd.DataFrame) -> list[str]:
     trivial = summary.loc[summary["source"] == ALL, "trivial"].max()
+    shown = {column.key[1] for columns in _tables(summary) for column in columns}
+    methods = {column.key[0] for columns in _tables(summary) for column in columns}
     notes = [
         "Medians in dB: SDR over all frames of 1 s, the other metrics over tracks.",
         "Leakage: energy emitted for absent sources, relative to the mixture.",
+        *(f"{name.capitalize()}: {definition}." for name, definition in AGGREGATIONS.items()),
+        *(note for name, note in NOTES.items() if name in shown | methods),
     ]
-    shown = {column.key[1] for columns in _tables(summary)[1:] for column in columns}
-    notes += [note for metric, note in NOTES.items() if metric in shown]
     if trivial:
         pairs = "pair" if trivial == 1 else "pairs"
         notes.append(f"Left out as trivial: {trivial} {pairs} of track and source whose mixture is that source alone.")

@@ -10,7 +10,7 @@ def rows_of(scores):
     """{(track, source, method, metric): values} to rows; several values are frames."""
     tables = [
         pd.DataFrame({"time": np.arange(len(numbers)) if metric in FRAMEWISE else np.nan, "value": numbers}).assign(
-            track=track, source=source, method=method, metric=metric
+            run="", track=track, source=source, method=method, metric=metric
         )
         for (track, source, method, metric), numbers in scores.items()
     ]

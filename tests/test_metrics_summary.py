@@ -67,7 +67,7 @@ def test_there_is_a_row_for_every_source_method_and_metric_and_all_comes_last(su
     assert summary["source"].unique().tolist() == ["cl", "vn", "all"]
     keys = summary[["source", "method", "metric", "aggregation"]].apply(tuple, axis=1)
     assert keys.is_unique and len(keys) == 20
-    assert summary.columns.tolist() == ["source", "method", "metric", "aggregation", *STATISTICS]
+    assert summary.columns.tolist() == ["source", "method", "metric", "aggregation", *STATISTICS, "definition"]
 
 
 def test_the_order_of_the_rows_does_not_matter(summary):
@@ -101,23 +101,41 @@ cl                 2.50    1.50       -    6.00    2.00       -       -    -inf 
 vn                 2.00   -2.00       -    -inf   28.95       -       -       -       2       5
 -----------------------------------------------------------------------------------------------
 all                2.00   -1.00       -    4.00    2.00       -       -    -inf       2       7
-
+"""
+# vn: tracks a and b have the medians 2.5 and -4; the frames are -4 1 2 3 10
+AGGREGATES = """\
+                 track medians  ------------ frames ----------- ----- uSDR ----
+source           median    mean  median     MAD    mean      SD  median    mean
+-------------------------------------------------------------------------------
+cl                 2.50    2.50    2.50    2.50    2.50    2.50       -       -
+vn                -0.75   -0.75    2.00    1.00    2.40    4.50       -       -
+-------------------------------------------------------------------------------
+all                2.50    0.33    2.00    2.00    2.43    4.03       -       -
+"""
+NOTES = """\
 Medians in dB: SDR over all frames of 1 s, the other metrics over tracks.
 Leakage: energy emitted for absent sources, relative to the mixture.
+Frames: all frames of all tracks pooled (median, MAD, mean, SD: the table of Stoller et al. 2018,
+Wave-U-Net).
+Track medians: the median over a track's frames, then over tracks (median: SiSEC 2018, museval;
+mean: Demucs).
+Tracks: one number a track (mean of uSDR: the Music Demixing Challenge).
 Left out as trivial: 1 pair of track and source whose mixture is that source alone."""
+TEXT = f"{TABLE}\n{AGGREGATES}\n{NOTES}"
 
 
 def test_the_table(summary):
-    assert Metrics.table(summary) == TABLE
+    assert Metrics.table(summary) == TEXT
 
 
 def test_the_markdown_table_says_the_same(summary):
-    heading, rule, *rows, empty, notes = Metrics.markdown_table(summary).splitlines()
-    cells = [line.strip("|").split("|") for line in (heading, rule, *rows)]
-    assert {len(line) for line in cells} == {11} and not empty
-    assert [" ".join(cell.split()) for cell in cells[2]] == TABLE.splitlines()[3].split()
-    assert [line[0].strip() for line in cells[2:]] == ["cl", "vn", "all"]
-    assert notes == " ".join(TABLE.splitlines()[-3:])
+    *tables, notes = Metrics.markdown_table(summary).split("\n\n")
+    for markdown, text, columns in zip(tables, (TABLE, AGGREGATES), (11, 9), strict=True):
+        cells = [line.strip("|").split("|") for line in markdown.splitlines()]
+        assert {len(line) for line in cells} == {columns}
+        assert [" ".join(cell.split()) for cell in cells[2]] == text.splitlines()[3].split()
+        assert [line[0].strip() for line in cells[2:]] == ["cl", "vn", "all"]
+    assert notes == " ".join(NOTES.splitlines())
 
 
 def test_more_metrics_have_a_table_of_their_own_with_the_columns_that_are_there():
@@ -132,15 +150,15 @@ def test_more_metrics_have_a_table_of_their_own_with_the_columns_that_are_there(
     }
     summary = Metrics.summarise(rows_of(SCORES | more))
     text = Metrics.table(summary)
-    first, second, notes = text.split("\n\n")
-    assert first == TABLE.split("\n\n")[0]
+    first, aggregates, second, notes = text.split("\n\n")
+    assert (first + "\n", aggregates + "\n") == (TABLE, AGGREGATES)
     assert second.splitlines()[1].split() == ["source", "model", "model", "mixture", "model", "PES"]
     assert [line.split()[1:] for line in second.splitlines()[3:5]] == [
         ["2.50", "-", "-", "-", "-"],
         ["-", "-4.00", "1.00", "12.00", "-61.00"],
     ]
     assert ["ISR" in notes, "LSD:" in notes, "PES:" in notes] == [True] * 3
-    cells = [line.strip("| ").split(" | ") for line in Metrics.markdown_table(summary).split("\n\n")[1].splitlines()]
+    cells = [line.strip("| ").split(" | ") for line in Metrics.markdown_table(summary).split("\n\n")[2].splitlines()]
     assert cells[0] == ["source", "ISR model", "SIR model", "SIR mixture", "LSD model", "PES"]
     assert cells[2] == ["cl", "2.50", "-", "-", "-", "-"]
     frames = summary.set_index(["source", "method", "metric", "aggregation"])
@@ -148,12 +166,26 @@ def test_more_metrics_have_a_table_of_their_own_with_the_columns_that_are_there(
     assert ("vn", "estimate", "LSD", "frames") not in frames.index
 
 
+def test_oracles_stand_beside_the_model_and_the_mixture():
+    scores = {
+        ("t", "vn", method, metric): [place + 10 * (metric == "SDR")]
+        for metric in ("SDR", "SI-SDR")
+        for place, method in enumerate(("mixture", "estimate", "IBM", "MWF"))
+    }
+    text = Metrics.table(Metrics.summarise(rows_of(scores)))
+    _, _, bounds, notes = text.split("\n\n")
+    assert bounds.splitlines()[1].split() == ["source", *["mixture", "model", "IBM", "MWF"] * 2]
+    assert bounds.splitlines()[3].split() == ["vn", *[f"{n}.00" for n in (10, 11, 12, 13, 0, 1, 2, 3)]]
+    assert "IBM, IRM, MWF:" in notes
+
+
 def test_all_tables_fit_100_columns():
     metrics = ("SDR", "ISR", "SIR", "SAR", "LSD", "PES")
-    rows = rows_of({("t", "vn", method, m): [-123.4] for method in ("estimate", "mixture") for m in metrics})
+    methods = ("estimate", "mixture", *Metrics.ORACLES)
+    rows = rows_of({("t", "vn", method, m): [-123.4] for method in methods for m in metrics})
     text = Metrics.table(Metrics.summarise(rows))
     assert max(map(len, text.splitlines())) <= 100
-    assert text.split("\n\n")[1].splitlines()[1].split() == [
+    assert text.split("\n\n")[3].splitlines()[1].split() == [
         "source",
         *["model", "mixture"] * 2,
         "SAR",
@@ -167,12 +199,12 @@ def test_a_table_of_thirteen_long_names_fits_100_columns():
     rows = rows_of({("t", f"{i} a very long name", "estimate", "SDR"): [-123.456] * 9999 for i in range(13)})
     lines = Metrics.table(Metrics.summarise(rows)).splitlines()
     assert max(map(len, lines)) <= 100
-    assert lines[-4].split() == ["all", "-123.46", *"-------", "1", "129987"]
+    assert lines[17].split() == ["all", "-123.46", *"-------", "1", "129987"]
 
 
 def test_numbers_kept_as_csv_make_the_same_table(summary, tmp_path):
     summary.to_csv(tmp_path / "summary.csv", index=False)
-    assert Metrics.table(pd.read_csv(tmp_path / "summary.csv")) == TABLE
+    assert Metrics.table(pd.read_csv(tmp_path / "summary.csv")) == TEXT
 
 
 def test_mistakes_are_named():
