@@ -48,6 +48,12 @@ def _odd(taps: int) -> int:
     return taps
 
 
+def _not_zero(jobs: int) -> int:
+    if not jobs:
+        raise ValueError("must be a number of tracks, or -1 for one a core")
+    return jobs
+
+
 def _rising(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
     if bounds[0] > bounds[1]:
         raise ValueError("must give the lower bound first")
@@ -76,6 +82,14 @@ Place = Literal["input", "encoder", "bottleneck", "decoder", "every", "output"]
 Places = Annotated[tuple[Place, ...], BeforeValidator(_split_commas), AfterValidator(_distinct), Field(min_length=1)]
 """Distinct places of a conditioned model, given as a list or as `every,output`."""
 
+Probe = Literal["no_labels", "all_labels", "shuffled_labels", "wrong_label"]
+Probes = Annotated[tuple[Probe, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
+"""What a separator may be told instead of the truth."""
+
+Oracle = Literal["IBM", "IRM", "MWF"]
+Oracles = Annotated[tuple[Oracle, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
+"""Ideal masks."""
+
 LOSSES = ("mse", "l1", "sum_squared", "log_energy", "si_sdr", "magnitudes", "multi_resolution_stft")
 Loss = Annotated[str, AfterValidator(_weighted_losses)]
 """A loss by its name, or a weighted sum of losses as `l1+0.5*si_sdr`."""
@@ -92,6 +106,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Counts = Annotated[tuple[Count, ...], BeforeValidator(_several)]
 """One count or several: `2` or `2,3`."""
+Jobs = Annotated[int, AfterValidator(_not_zero)]
+"""As joblib counts: -1 is one a core, -2 one less."""
 CountRange = Annotated[tuple[Count, Count], AfterValidator(_rising)]
 """The fewest and the most."""
 
@@ -381,6 +397,8 @@ class Test(Group):
     """Only tracks of so many parts; empty takes those of the run's training."""
     mixture: Literal["sum", "recorded"] = "sum"
     """What is separated: the sum of the parts, or the mixture as it was recorded, where the data set has one."""
+    probes: Probes = ()
+    """Separate once more for each of these, told something else than the truth (`Input/probes.py`)."""
 
 
 class Evaluate(Group):
@@ -389,13 +407,30 @@ class Evaluate(Group):
     run: str = ""
     """Folder of a run whose estimates, made by Test.py, are scored."""
     estimates: str = ""
-    """Folder of anybody's estimates of one split instead of a run's; needs `prepared` and `out`."""
+    """Folder of anybody's estimates instead of a run's, [<split>/]<track>/<source>.wav; needs `out`, and `prepared` or
+    `references`."""
     prepared: str = ""
     """Folder of the prepared data set with the references; empty takes the run's."""
+    references: str = ""
+    """Folder of the references as they lie on disk, for `estimates`: URMP's, MUSDB18's, or <track>/<source>.wav."""
     split: Names = ("test",)
-    """Which tracks to score: a split of the prepared data set, or several as `test,test_unseen_bank`."""
+    """Which tracks to score: a split of the data set, or several as `test,test_unseen_bank`."""
+    sources: Names = ()
+    """Which of the sources of anybody's `estimates` to score; empty takes all."""
+    sums: dict[str, Names] = {}
+    """The instruments of each source of `estimates` that holds several: sums.accompaniment=bass,drums,other"""
+    mixture: Literal["sum", "recorded"] = "sum"
+    """What was separated into anybody's `estimates`: the sum of the references, or the recorded mixture."""
+    probes: Probes = ()
+    """Score also what Test.py separated for these, and tell how much each changes."""
     metrics: Literal["cheap", "all"] = "cheap"
     """`all` adds ISR, SIR and SAR of BSS Eval and the log-spectral distance, which take many times as long."""
+    oracles: Oracles = ()
+    """Ideal masks to score beside the estimates: IBM, IRM, MWF (`Metrics/oracles.py`)."""
+    jobs: Jobs = -1
+    """Tracks scored at a time, as joblib counts: -1 is one a core."""
+    fresh: bool = False
+    """Score all tracks again, also those that were scored before."""
     out: str = ""
     """Folder for the scores, OUT/<split>; empty takes RUN/scores, needed with `estimates`."""
 

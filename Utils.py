@@ -123,6 +123,7 @@ RUNS = "runs"
 BEST, LAST = "best.keras", "last.keras"
 LOG, CURVE = "log.csv", "curve.png"
 TESTED = "test.json"  # beside the estimates of a split, when all are there
+CLIPS = "clips.json"  # beside the clips of a split
 
 
 def run_config(run_dir: str | Path) -> dict[str, Any]:
@@ -160,9 +161,24 @@ def run_checkpoint(run_dir: str | Path, name: str = BEST) -> Path:
     return path
 
 
-def estimates_dir(run_dir: str | Path, split: str) -> Path:
+def estimates_dir(run_dir: str | Path, split: str, probe: str = "") -> Path:
     """Where a run keeps its estimates of a split: a folder for each track, a wav for each source."""
-    return Path(run_dir, "estimates", split)
+    return probe_dir(run_dir, probe) / "estimates" / split
+
+
+def scores_dir(run_dir: str | Path, split: str, probe: str = "") -> Path:
+    """Where a run keeps its scores of a split."""
+    return probe_dir(run_dir, probe) / "scores" / split
+
+
+def probe_dir(run_dir: str | Path, probe: str) -> Path:
+    """Where a run keeps what it made when told something else than the truth; the run itself for no probe."""
+    return Path(run_dir, "probes", probe) if probe else Path(run_dir)
+
+
+def listening_dir(run_dir: str | Path, split: str) -> Path:
+    """Where a run keeps clips of its best, median and worst track of a split, and clips.json about them."""
+    return Path(run_dir, "listening", split)
 
 
 def _known_runs(near: Path) -> str:

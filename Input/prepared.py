@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import pydantic
@@ -61,6 +61,20 @@ class Track(pydantic.BaseModel, frozen=True, extra="forbid"):
         return frozenset(part.instrument for part in self.parts)
 
 
+class Ensemble(Protocol):
+    """A track as far as its sources go."""
+
+    @property
+    def name(self) -> str:
+        """The track's name."""
+        ...
+
+    @property
+    def instruments(self) -> frozenset[str]:
+        """The instrument codes of the parts."""
+        ...
+
+
 class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What the folder of a prepared data set holds."""
 
@@ -85,7 +99,7 @@ class Sources:
     def __len__(self) -> int:
         return len(self.names)
 
-    def index(self, track: Track, instrument: str) -> int:
+    def index(self, track: Ensemble, instrument: str) -> int:
         """Which source holds an instrument of a track.
 
         Raises:
@@ -96,7 +110,7 @@ class Sources:
                 return index
         raise ValueError(f"{track.name}: instrument '{instrument}' is not among the sources {', '.join(self.names)}")
 
-    def labels(self, track: Track) -> np.ndarray:
+    def labels(self, track: Ensemble) -> np.ndarray:
         """1.0 for each source that has a part in the track: `(S,)`, float32."""
         present = {self.index(track, instrument) for instrument in track.instruments}
         return np.array([index in present for index in range(len(self))], np.float32)

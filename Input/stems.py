@@ -1,12 +1,14 @@
 """A track's sources as a folder of wavs, `<folder>/<source>.wav`: what Test.py writes and Evaluate.py reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from .audio import audio_blocks, audio_info
 from .files import wav_writer, whole_folder
+from .readers.layouts import clean_name, visible
 
 
 def write_stems(folder: Path, sources: np.ndarray, names: Sequence[str], sample_rate_hz: int) -> None:
@@ -18,38 +20,79 @@ def write_stems(folder: Path, sources: np.ndarray, names: Sequence[str], sample_
                     file.write(sources[:, index])
 
 
-def read_stems(folder: Path, names: Sequence[str], sample_rate_hz: int, shape: tuple[int, int]) -> np.ndarray:
+def read_stems(
+    folder: Path,
+    names: Sequence[str],
+    sample_rate_hz: int,
+    shape: tuple[int, int],
+    required: Collection[str] = (),
+) -> np.ndarray:
     """Reads what `write_stems` or any other separator wrote: (T, S, C), float32; a source without a file is silent.
 
     Args:
-        folder: of one track; wav or flac.
+        folder: of one track; wav or flac. Names of files may differ from those of the sources in capitals.
         names: the sources wanted.
         sample_rate_hz: the rate that is expected, in Hz.
         shape: (T, C) that is expected.
+        required: the sources that must have a file.
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if a file is broken or its rate, length or channels are not what is expected, or if no file is
-            named like a source.
+        ValueError: one line for each file that is broken or whose rate, length or channels are not what is expected; or
+            if a source that must have a file has none, or no file is named like a source.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no estimates at {folder}: expected a folder with {names[0]}.wav and so on")
-    files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".wav", ".flac")}
-    if files and not files.keys() & set(names):
-        raise ValueError(f"{folder}: expected files named {', '.join(names)}. Received: {', '.join(files)}")
+    given = stem_files(folder)
+    files = {name: path for name in names if (path := given.get(name) or given.get(clean_name(name)))}
+    missing = [name for name in names if name in required and name not in files]
+    if missing or (given and not files):
+        raise ValueError(
+            f"{folder}: expected files named {', '.join(f'{name}.wav' for name in missing or names)}. "
+            f"Received: {', '.join(sorted(path.name for path in set(given.values()))) or 'none'}"
+        )
+    faults = [fault for path in files.values() if (fault := _fault(path, sample_rate_hz, shape))]
+    if faults:
+        raise ValueError("\n".join(faults))
     stems = np.zeros((shape[0], len(names), shape[1]), np.float32)
-    for index, name in enumerate(names):
-        if name in files:
-            _require_format(files[name], sample_rate_hz, shape)
-            stems[:, index] = np.concatenate(list(audio_blocks(files[name])))
+    for name, path in files.items():
+        stems[:, names.index(name)] = np.concatenate(list(audio_blocks(path)))
     return stems
 
 
-def _require_format(path: Path, sample_rate_hz: int, shape: tuple[int, int]) -> None:
+def stem_files(folder: Path) -> dict[str, Path]:
+    """The wavs and flacs in a folder by their names without ending, as written and in small letters."""
+    paths = [path for path in visible(folder) if path.suffix.lower() in (".wav", ".flac")]
+    return {clean_name(path.stem): path for path in paths} | {path.stem: path for path in paths}
+
+
+def _fault(path: Path, sample_rate_hz: int, shape: tuple[int, int]) -> str:
+    """What keeps a file from being scored, and what to do about it; empty where nothing does."""
     info = audio_info(path)
     received = (info.sample_rate_hz, info.samples, info.channels)
-    if received != (sample_rate_hz, *shape):
-        raise ValueError(
-            f"{path}: expected {sample_rate_hz} Hz, {shape[0]} samples, {shape[1]} channel(s), like the reference. "
-            f"Received: {received[0]} Hz, {received[1]} samples, {received[2]} channel(s)"
-        )
+    if received == (sample_rate_hz, *shape):
+        return ""
+    if info.sample_rate_hz != sample_rate_hz:
+        advice = f"score at one rate: resample it, or name references of {info.sample_rate_hz} Hz"
+    elif info.samples != shape[0]:
+        more = "longer" if info.samples > shape[0] else "shorter"
+        seconds = abs(info.samples - shape[0]) / sample_rate_hz
+        advice = f"it is {seconds:.3g} s {more}: an estimate begins and ends with the mixture"
+    else:
+        advice = "estimates have as many channels as the references"
+    return (
+        f"{path}: expected {sample_rate_hz} Hz, {shape[0]} samples, {shape[1]} channel(s), like the reference. "
+        f"Received: {received[0]} Hz, {received[1]} samples, {received[2]} channel(s); {advice}"
+    )
+
+
+def write_clips(folder: Path, clips: Mapping[str, np.ndarray], sample_rate_hz: int) -> float:
+    """Writes short signals (T, C) as flacs of 16 bits, all or none, to be listened to.
+
+    Where one is beyond full scale, all are lowered by one factor, which is returned: so they compare.
+    """
+    gain = min(1.0, 1 / max(1e-9, *(float(np.abs(clip).max()) for clip in clips.values())))
+    with whole_folder(folder) as partial:
+        for name, clip in clips.items():
+            soundfile.write(partial / f"{name}.flac", gain * clip, sample_rate_hz, subtype="PCM_16")
+    return gain

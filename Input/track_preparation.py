@@ -55,6 +55,11 @@ class SourceTrack:
         """The parts, and the recorded mixture if there is one."""
         return self.parts if self.mixture is None else (*self.parts, self.mixture)
 
+    @property
+    def instruments(self) -> frozenset[str]:
+        """The instrument codes of the parts."""
+        return frozenset(part.instrument for part in self.parts)
+
 
 def recorded_mixture(path: Path, stream: int = 0) -> SourcePart:
     """A file as a track's recorded mixture."""

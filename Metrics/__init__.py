@@ -54,35 +54,57 @@ reads either.
 """
 
 from .bss_eval import BssEval, bss_eval
-from .curves import loss_curve
+from .curves import loss_curve, loss_curves
 from .oracles import ORACLES, oracle_estimates
-from .plots import score_boxplot, separation_figure
+from .paired import (
+    PROBE_NOTE,
+    Paired,
+    compare_runs,
+    paired_difference,
+    probe_changes,
+    probe_table,
+    track_scores,
+)
+from .plots import run_colour, score_boxplot, score_heatmap, separation_figure, spectrogram_grid
 from .scores import museval_json, read_scores, score_track, write_track_scores
 from .sdr import framewise_sdr, leakage_db, pes_db, si_sdr, usdr
-from .signals import sounding_sources
+from .signals import liveliest, sounding_sources
 from .spectral import log_spectral_distance_db
-from .summary import markdown_table, summarise, table
+from .summary import TRIVIAL_DB, markdown_table, summarise, table
 
 __all__ = [
-    "ORACLES",
     "BssEval",
+    "ORACLES",
+    "PROBE_NOTE",
+    "Paired",
+    "TRIVIAL_DB",
     "bss_eval",
+    "compare_runs",
     "framewise_sdr",
     "leakage_db",
+    "liveliest",
     "log_spectral_distance_db",
     "loss_curve",
+    "loss_curves",
     "markdown_table",
     "museval_json",
     "oracle_estimates",
+    "paired_difference",
     "pes_db",
+    "probe_changes",
+    "probe_table",
     "read_scores",
+    "run_colour",
     "score_boxplot",
+    "score_heatmap",
     "score_track",
     "separation_figure",
     "si_sdr",
     "sounding_sources",
+    "spectrogram_grid",
     "summarise",
     "table",
+    "track_scores",
     "usdr",
     "write_track_scores",
 ]

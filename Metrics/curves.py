@@ -1,33 +1,71 @@
-"""The losses of a run as a picture."""
+"""The losses of runs as pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .files import whole_file
+from .plots import DOTS_PER_INCH, run_colour
 
 COLOURS = {"loss": "#0072B2", "validation_loss": "#D55E00"}  # Okabe and Ito's blue and vermilion
 
+Log = Sequence[Mapping[str, float]]
+"""One row a validation, with step, loss and validation_loss."""
 
-def loss_curve(rows: Sequence[Mapping[str, float]], path: str | Path) -> None:
+
+def loss_curve(rows: Log, path: str | Path) -> None:
     """Training and validation loss over steps, the best validation marked.
 
     Args:
-        rows: one a validation, with step, loss and validation_loss.
+        rows: of a run.
         path: the png to write.
     """
+    figure, axes = _figure()
+    for name, colour in COLOURS.items():
+        _line(axes, rows, name, "o-", colour, name.replace("_", " "))
+    _best(axes, rows, COLOURS["validation_loss"], "best")
+    _save(figure, axes, path)
+
+
+def loss_curves(logs: Mapping[str, Log], path: str | Path) -> None:
+    """Several runs' losses over steps: training dotted, validation solid, the best validation marked.
+
+    Args:
+        logs: by the runs' names.
+        path: the png to write.
+    """
+    figure, axes = _figure()
+    for place, (run, rows) in enumerate(logs.items()):
+        _line(axes, rows, "loss", ":", run_colour(place), None)
+        _line(axes, rows, "validation_loss", "o-", run_colour(place), run)
+        _best(axes, rows, run_colour(place), None)
+    axes.set_title("validation solid, training dotted, best marked", loc="left", fontsize=9)
+    _save(figure, axes, path)
+
+
+def _figure() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    steps = [row["step"] for row in rows]
-    for name, colour in COLOURS.items():
-        axes.plot(steps, [row[name] for row in rows], "o-", ms=3, lw=1.5, color=colour, label=name.replace("_", " "))
-    best = min(rows, key=lambda row: row["validation_loss"])
-    axes.plot(best["step"], best["validation_loss"], "*", ms=13, color=COLOURS["validation_loss"], label="best")
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
     axes.grid(color="#E4E4E4", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _line(axes: Axes, rows: Log, name: str, style: str, colour: str, label: str | None) -> None:
+    steps = [row["step"] for row in rows]
+    axes.plot(steps, [row[name] for row in rows], style, ms=3, lw=1.5, color=colour, label=label)
+
+
+def _best(axes: Axes, rows: Log, colour: str, label: str | None) -> None:
+    best = min(rows, key=lambda row: row["validation_loss"])
+    axes.plot(best["step"], best["validation_loss"], "*", ms=13, color=colour, label=label)
+
+
+def _save(figure: Figure, axes: Axes, path: str | Path) -> None:
     axes.legend(frameon=False)
     with whole_file(Path(path)) as partial:
-        figure.savefig(partial, dpi=120)
+        figure.savefig(partial, dpi=DOTS_PER_INCH)

@@ -22,8 +22,8 @@ from .summary import ALL, trivial_rows
 DOTS_PER_INCH = 120
 INK = "#333333"
 # From the palette of Okabe and Ito: told apart with every kind of colour vision, and in grey.
-COLOURS = {"estimate": "#0072B2", "mixture": "#E69F00"}
-LABELS = {"estimate": "model's estimate", "mixture": "mixture as the estimate"}
+MIXTURE_COLOUR = "#E69F00"
+RUN_COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 PANELS = {"SI-SDR": "of tracks", "SDR": "of frames"}
 DOTS_UP_TO = 30
 
@@ -37,31 +37,78 @@ TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 
 
 def score_boxplot(rows: pd.DataFrame, path: str | Path) -> None:
-    """Boxplots of SI-SDR over tracks and of SDR over frames, per source, the model's beside the mixture's.
+    """Boxplots of SI-SDR over tracks and of SDR over frames, per source: each run's beside the mixture's.
 
-    Sources are sorted by the model's median SI-SDR; all sources together stand last. A box spans the quartiles, the
+    Sources are sorted by the first run's median SI-SDR; all sources together stand last. A box spans the quartiles, the
     line in it is the median, the whiskers reach the 5th and the 95th percentile; up to 30 values are drawn as dots
     too. NaN, infinite values and trivial pairs (see `summarise`) are left out.
 
     Args:
-        rows: rows of `score_track`.
+        rows: rows of `score_track`, of one run or several.
         path: the png to write.
 
     Raises:
-        ValueError: no estimate has a finite SI-SDR.
+        ValueError: no estimate has an SI-SDR.
         OSError: the file cannot be written.
     """
-    rows = rows[np.isfinite(rows["value"]) & ~trivial_rows(rows)]
+    rows = rows[rows["value"].notna() & ~trivial_rows(rows)]
+    runs = list(rows["run"].unique())
     rows = pd.concat([rows, rows.assign(source=ALL)], ignore_index=True)
-    sources = _by_median(rows)
-    figure = Figure(figsize=(max(7.0, 1.6 + 0.8 * len(sources)), 7.2), dpi=DOTS_PER_INCH, layout="constrained")
+    sources = _by_median(rows[rows["run"] == runs[0]] if runs else rows)
+    rows = rows[np.isfinite(rows["value"])]
+    estimates, first = rows[rows["method"] == "estimate"], rows["run"] == runs[0]
+    series = [Series(run, run_colour(place), estimates[estimates["run"] == run]) for place, run in enumerate(runs)]
+    if len(runs) == 1:
+        series = [series[0]._replace(label="model's estimate")]
+    series.append(Series("mixture as the estimate", MIXTURE_COLOUR, rows[first & (rows["method"] == "mixture")]))
+    width = 1.6 + 0.8 * len(sources) * max(1, len(series) / 3)
+    figure = Figure(figsize=(max(7.0, width), 7.2), dpi=DOTS_PER_INCH, layout="constrained")
     for axes, metric in zip(figure.subplots(len(PANELS), 1), PANELS, strict=True):
-        _boxes(axes, rows[rows["metric"] == metric], sources)
+        of_metric = [each._replace(rows=each.rows[each.rows["metric"] == metric]) for each in series]
+        _boxes(axes, of_metric, sources)
         axes.set_ylabel(f"{metric} (dB)")
         axes.set_title(f"{metric} {PANELS[metric]} (n below each name)", loc="left", fontsize=11, color=INK)
     axes.text(1.005, 0, "silence", transform=axes.get_yaxis_transform(), va="center", color=INK)
-    keys = [Patch(facecolor=_pale(colour), edgecolor=colour, label=LABELS[key]) for key, colour in COLOURS.items()]
-    figure.legend(handles=keys, loc="outside upper right", ncols=len(keys), frameon=False, fontsize=10)
+    keys = [Patch(facecolor=_pale(each.colour), edgecolor=each.colour, label=each.label) for each in series]
+    figure.legend(handles=keys, loc="outside upper right", ncols=min(3, len(keys)), frameon=False, fontsize=10)
+    _save(figure, path)
+
+
+def run_colour(place: int) -> str:
+    """The colour of a run among several, from 0; after six they repeat."""
+    return RUN_COLOURS[place % len(RUN_COLOURS)]
+
+
+def score_heatmap(scores: pd.DataFrame, title: str, path: str | Path) -> None:
+    """Tracks and runs as a grid of coloured cells: which tracks are hard, and for whom.
+
+    Args:
+        scores: (tracks, runs) in dB, as of `track_scores`; drawn with the best track on top.
+        title: what the numbers are.
+        path: the png to write.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    scores = scores.loc[scores.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    tracks, runs = scores.shape
+    size = (3.4 + max(1.1 * runs, 2), 1.4 + 0.26 * tracks)
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.add_subplot()
+    largest = max(1.0, float(np.nanmax(np.abs(scores.to_numpy()), initial=0)))
+    image = axes.imshow(scores, cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
+    for (row, column), value in np.ndenumerate(scores.to_numpy()):
+        ink = "white" if abs(value) > 0.6 * largest else INK
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=8, color=ink)
+    axes.set_xticks(range(runs), scores.columns, fontsize=9, rotation=20, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(tracks), [_shortened(str(track)) for track in scores.index], fontsize=8)
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.tick_params(length=0, colors=INK)
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+    bar.set_label("dB", fontsize=9, color=INK)
+    bar.ax.tick_params(length=0, labelsize=8, colors=INK)
+    bar.outline.set_visible(False)
     _save(figure, path)
 
 
@@ -95,39 +142,58 @@ def separation_figure(
     if not np.any(mixture):
         raise ValueError("mixture: expected sound to draw; every sample is zero")
     own, of_mixture = si_sdr(references, estimates), si_sdr(references, _for_every_source(mixture, references))
-    rows = [Row("mixture", mixture, "sum of the estimates", estimates.sum(axis=1))]
+    rows = [[Panel("mixture", mixture), Panel("sum of the estimates", estimates.sum(axis=1))]]
     for index, source in enumerate(sources):
         title = f"{source}, estimate: SI-SDR {own[index]:.1f} dB (mixture {of_mixture[index]:.1f} dB)"
-        rows.append(Row(f"{source}, reference", references[:, index], title, estimates[:, index]))
-    rows = [row for row in rows if np.any(row.left)]
-    _save(_spectrogram_grid(rows, sample_rate_hz), path)
+        rows.append([Panel(f"{source}, reference", references[:, index]), Panel(title, estimates[:, index])])
+    _save(_spectrogram_grid([row for row in rows if np.any(row[0].signal)], sample_rate_hz), path)
 
 
-class Row(NamedTuple):
-    """A row of spectrograms: two signals (T, C) and what they are."""
+def spectrogram_grid(rows: Sequence[Sequence[tuple[str, ArrayLike]]], sample_rate_hz: float, path: str | Path) -> None:
+    """Spectrograms of any signals, on one colour scale: dB below the loudest point of the first.
 
-    left_title: str
-    left: Array
-    right_title: str
-    right: Array
+    Args:
+        rows: of pairs of a title and a signal (T, C); all rows as many, the first one's signal not silent.
+        sample_rate_hz: sample rate of all signals, above 100 Hz.
+        path: the png to write.
+    """
+    panels = [[Panel(title, np.asarray(signal)) for title, signal in row] for row in rows]
+    _save(_spectrogram_grid(panels, sample_rate_hz), path)
+
+
+class Panel(NamedTuple):
+    """A signal (T, C) and what it is."""
+
+    title: str
+    signal: Array
+
+
+class Series(NamedTuple):
+    """Boxes of one colour: whose they are, and the rows that they are drawn of."""
+
+    label: str
+    colour: str
+    rows: pd.DataFrame
 
 
 def _by_median(rows: pd.DataFrame) -> list[str]:
     """The sources whose estimates were scored, the best first, all together last."""
     scored = rows[(rows["method"] == "estimate") & (rows["metric"] == "SI-SDR") & (rows["source"] != ALL)]
     if scored.empty:
-        raise ValueError("scores: expected a finite SI-SDR of at least one estimate to draw; received none")
-    return [*scored.groupby("source")["value"].median().sort_values(ascending=False).index, ALL]
+        raise ValueError("scores: expected an SI-SDR of at least one estimate to draw; received none")
+    medians = scored.groupby("source")["value"].median()
+    return [*medians.sort_values(ascending=False, kind="stable").index, ALL]
 
 
-def _boxes(axes: Axes, rows: pd.DataFrame, sources: Sequence[str]) -> None:
-    for offset, (method, colour) in zip((-0.19, 0.19), COLOURS.items(), strict=True):
-        of_method = rows[rows["method"] == method]
+def _boxes(axes: Axes, series: Sequence[Series], sources: Sequence[str]) -> None:
+    step = 0.76 / len(series)
+    for place, each in enumerate(series):
+        offset = step * (place - (len(series) - 1) / 2)
         for position, source in enumerate(sources):
-            values = of_method.loc[of_method["source"] == source, "value"].to_numpy()
+            values = each.rows.loc[each.rows["source"] == source, "value"].to_numpy()
             if values.size:
-                _box(axes, values, position + offset, colour)
-    counts = rows[rows["method"] == "estimate"]["source"].value_counts()
+                _box(axes, values, position + offset, step, each.colour)
+    counts = series[0].rows["source"].value_counts()
     axes.set_xticks(range(len(sources)), [f"{source}\n{counts.get(source, 0)}" for source in sources])
     axes.set_xlim(-0.6, len(sources) - 0.4)
     axes.axvline(len(sources) - 1.5, color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
@@ -138,12 +204,12 @@ def _boxes(axes: Axes, rows: pd.DataFrame, sources: Sequence[str]) -> None:
     axes.set_axisbelow(True)
 
 
-def _box(axes: Axes, values: Array, position: float, colour: str) -> None:
+def _box(axes: Axes, values: Array, position: float, step: float, colour: str) -> None:
     line = {"color": colour, "linewidth": 1.2}
     axes.boxplot(
         [values],
         positions=[position],
-        widths=0.32,
+        widths=0.85 * step,
         whis=(5, 95),
         showfliers=False,
         showcaps=False,
@@ -155,7 +221,7 @@ def _box(axes: Axes, values: Array, position: float, colour: str) -> None:
     )
     if values.size <= DOTS_UP_TO:
         # Steps of the golden ratio spread the dots evenly, and the same picture comes out every time.
-        spread = (np.arange(values.size) * 0.618 % 1 - 0.5) * 0.2
+        spread = (np.arange(values.size) * 0.618 % 1 - 0.5) * 0.5 * step
         axes.plot(position + spread, values, "o", markersize=2.8, color=colour, alpha=0.55, markeredgewidth=0, zorder=3)
 
 
@@ -164,21 +230,27 @@ def _pale(colour: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def _shortened(name: str) -> str:
+    return name if len(name) <= 34 else f"{name[:33]}…"
+
+
 def _for_every_source(mixture: Array, references: Array) -> Array:
     return np.broadcast_to(mixture[:, np.newaxis], references.shape)
 
 
-def _spectrogram_grid(rows: Sequence[Row], sample_rate_hz: float) -> Figure:
-    figure = Figure(figsize=(11, 0.7 + 1.55 * len(rows)), dpi=DOTS_PER_INCH, layout="constrained")
-    panels = figure.subplots(len(rows), 2, sharex=True, sharey=True, squeeze=False)
-    loudest = _band_energies(rows[0].left, sample_rate_hz).max()
-    for (left, right), row in zip(panels, rows, strict=True):
-        _spectrogram(left, row.left, row.left_title, loudest, sample_rate_hz)
-        image = _spectrogram(right, row.right, row.right_title, loudest, sample_rate_hz)
-        left.set_ylabel("Hz", color=INK)
-    for axes in panels[-1]:
+def _spectrogram_grid(rows: Sequence[Sequence[Panel]], sample_rate_hz: float) -> Figure:
+    columns = len(rows[0])
+    size = (max(11.0, 4.4 * columns), 0.7 + 1.55 * len(rows))
+    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+    grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
+    loudest = _band_energies(rows[0][0].signal, sample_rate_hz).max()
+    for of_row, row in zip(grid, rows, strict=True):
+        for axes, panel in zip(of_row, row, strict=True):
+            image = _spectrogram(axes, panel.signal, panel.title, loudest, sample_rate_hz)
+        of_row[0].set_ylabel("Hz", color=INK)
+    for axes in grid[-1]:
         axes.set_xlabel("seconds", color=INK)
-    bar = figure.colorbar(image, ax=panels, fraction=0.02, pad=0.01, aspect=60)
+    bar = figure.colorbar(image, ax=grid, fraction=0.02, pad=0.01, aspect=60)
     bar.set_label("dB, relative to the mixture's loudest point", fontsize=9, color=INK)
     bar.ax.tick_params(length=0, labelsize=8, colors=INK)
     bar.outline.set_visible(False)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import floor, isfinite
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
@@ -89,6 +90,26 @@ def _whole_samples(name: str, seconds: float, sample_rate_hz: float) -> int:
 def sounding_sources(references: ArrayLike) -> NDArray[np.bool_]:
     """(S,): True for each source of `references` (T, S, C) that is not silent throughout."""
     return _any(lambda block: block != 0, checked("references", references))
+
+
+def liveliest(references: ArrayLike, samples: int) -> slice:
+    """The excerpt of so many samples in which most is to be heard: the faintest source that sounds is loudest there.
+
+    Excerpts begin at multiples of an eighth of their length; a track that is not longer is taken whole.
+
+    Args:
+        references: true sources (T, S, C).
+        samples: length of the excerpt.
+    """
+    references = checked("references", references)
+    hop = max(1, samples // 8)
+    steps = [slice(start, start + hop) for start in range(0, len(references) - hop + 1, hop)] or [slice(None)]
+    energies = np.stack([energy_of(references[step]) for step in steps])[:, sounding_sources(references)]
+    if len(references) <= samples or not energies.size:
+        return slice(0, min(samples, len(references)))
+    totals = sliding_window_view(energies, min(8, len(energies)), axis=0).sum(axis=-1)
+    start = min(hop * int(totals.min(axis=1).argmax()), len(references) - samples)
+    return slice(start, start + samples)
 
 
 def strict_mask(references: Array, estimates: Array, frames: Sequence[slice]) -> NDArray[np.bool_]:

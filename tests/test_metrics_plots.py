@@ -9,6 +9,7 @@ from Metrics import plots
 from tests.metrics_rows import rows_of
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.image import imread
 
@@ -43,8 +44,8 @@ def test_boxes_are_sorted_and_stand_on_the_medians(figures):
     rows = many_scores()
     Metrics.score_boxplot(rows, "unused.png")
     si_sdr, sdr = figures[0].axes
-    assert [label.get_text() for label in si_sdr.get_xticklabels()] == ["fl\n12", "vn\n12", "all\n24"]
-    assert [label.get_text() for label in sdr.get_xticklabels()] == ["fl\n108", "vn\n108", "all\n216"]
+    assert [label.get_text() for label in si_sdr.get_xticklabels()] == ["fl\n12", "vn\n12", "cl\n0", "all\n24"]
+    assert [label.get_text() for label in sdr.get_xticklabels()] == ["fl\n108", "vn\n108", "cl\n0", "all\n216"]
     medians = [line.get_ydata()[0] for line in si_sdr.lines if line.get_linewidth() == 2.4]
     np.testing.assert_allclose(medians, [8, 5, 6.5, 1, -2, -0.5], atol=1e-9)
     violin = rows[(rows["source"] == "vn") & (rows["metric"] == "SDR") & np.isfinite(rows["value"])]
@@ -66,11 +67,32 @@ def test_zero_is_marked_and_in_sight(figures):
         assert axes.get_ylim()[0] < 0 < axes.get_ylim()[1]
 
 
-def test_scores_without_a_finite_number_cannot_be_drawn(tmp_path):
-    rows = rows_of({("t", "vn", "estimate", "SI-SDR"): [-np.inf]})
-    with pytest.raises(ValueError, match="expected a finite SI-SDR of at least one estimate"):
+def test_an_estimate_without_a_finite_number_has_no_box_and_is_named(figures):
+    scores = {("t", "vn", "estimate", "SI-SDR"): [-np.inf], ("t", "vn", "mixture", "SI-SDR"): [3.0]}
+    Metrics.score_boxplot(rows_of(scores), "unused.png")
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["vn\n0", "all\n0"]
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_linewidth() == 2.4] == [3, 3]
+
+
+def test_scores_without_estimates_cannot_be_drawn(tmp_path):
+    rows = rows_of({("t", "vn", "estimate", "SI-SDR"): [np.nan]})
+    with pytest.raises(ValueError, match="expected an SI-SDR of at least one estimate"):
         Metrics.score_boxplot(rows, tmp_path / "boxes.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_several_runs_have_boxes_side_by_side_and_the_mixture_once(figures):
+    rows = many_scores()
+    better = rows.assign(run="b", value=rows["value"] + 2 * (rows["method"] == "estimate"))
+    Metrics.score_boxplot(pd.concat([rows.assign(run="a"), better]), "unused.png")
+    si_sdr = figures[0].axes[0]
+    boxes = [(line.get_xdata().mean(), line.get_ydata()[0]) for line in si_sdr.lines if line.get_linewidth() == 2.4]
+    flute = sorted(box for box in boxes if abs(box[0]) < 0.5)
+    assert [round(level, 6) for _, level in flute] == [8, 10, 1]
+    assert np.ptp(np.diff([place for place, _ in flute])) == pytest.approx(0, abs=1e-9)
+    labels = [text.get_text() for text in figures[0].legends[0].get_texts()]
+    assert labels == ["a", "b", "mixture as the estimate"]
 
 
 @pytest.mark.parametrize("hz", [60, 440, 1000, 3700])

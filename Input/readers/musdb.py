@@ -73,9 +73,9 @@ def musdb_tracks(root: Path, splits: str = "musdb") -> tuple[list[SourceTrack], 
     for half, found in halves.items():
         for name, place in found:
             split = "validation" if half == "train" and name in for_validation else half
-            files = _streams(place) if place.is_file() else _files(place)
-            faults += [f"{part.path} is missing" for part in files if not part.path.is_file()]
-            tracks.append(SourceTrack(name, split, name, tuple(files[1:]), files[0]))
+            track = stem_track(place, split) if place.is_file() else _folder_track(place, split)
+            faults += [f"{part.path} is missing" for part in track.files if not part.path.is_file()]
+            tracks.append(track)
     faults += repeated(tracks)
     if faults:
         raise ValueError("\n".join(faults))
@@ -88,16 +88,17 @@ def _half(folder: Path) -> list[tuple[str, Path]]:
     return [(path.name.removesuffix(STEM), path) for path in stems] + [(path.name, path) for path in folders(folder)]
 
 
-def _streams(path: Path) -> list[SourcePart]:
-    """Mixture and sources of a stem file."""
-    sources = [SourcePart(number, source, path, number) for number, source in enumerate(SOURCES, 1)]
-    return [recorded_mixture(path), *sources]
+def stem_track(path: Path, split: str) -> SourceTrack:
+    """A stem file: its first stream is the mixture."""
+    parts = tuple(SourcePart(number, source, path, number) for number, source in enumerate(SOURCES, 1))
+    name = path.name.removesuffix(STEM)
+    return SourceTrack(name, split, name, parts, recorded_mixture(path))
 
 
-def _files(folder: Path) -> list[SourcePart]:
-    """Mixture and sources of a folder of HQ."""
-    sources = [SourcePart(number, source, folder / f"{source}.wav") for number, source in enumerate(SOURCES, 1)]
-    return [recorded_mixture(folder / "mixture.wav"), *sources]
+def _folder_track(folder: Path, split: str) -> SourceTrack:
+    """A folder of HQ."""
+    parts = tuple(SourcePart(number, source, folder / f"{source}.wav") for number, source in enumerate(SOURCES, 1))
+    return SourceTrack(folder.name, split, folder.name, parts, recorded_mixture(folder / "mixture.wav"))
 
 
 def _validation(train: list[str], splits: str) -> frozenset[str]:

@@ -47,7 +47,7 @@ def own_stems(root: Path, validation: float = 0.1, test: float = 0.1) -> tuple[l
     names: dict[str, str] = {}
     for split, folder in places:
         try:
-            tracks.append(_track(folder, split, names))
+            tracks.append(folder_track(folder, split, names))
         except ValueError as error:
             faults += str(error).split("\n")
     if flat and len(places) < FEWEST and not faults:
@@ -87,8 +87,18 @@ def _in_splits(found: list[Path]) -> tuple[list[tuple[str, Path]], list[str]]:
     return places, faults
 
 
-def _track(folder: Path, split: str, names: dict[str, str]) -> SourceTrack:
-    """One track; `names` gathers what each source was called and is called. Raises ValueError with all faults."""
+def folder_track(folder: Path, split: str, names: dict[str, str] | None = None) -> SourceTrack:
+    """A folder of sources as a track.
+
+    Args:
+        folder: with a file for each source.
+        split: the track's.
+        names: gathers what each source was called and is called.
+
+    Raises:
+        ValueError: one line for every source that is there twice or whose name cannot be used, or if there is none.
+    """
+    names = {} if names is None else names
     files: dict[str, list[Path]] = defaultdict(list)
     for path in audio_files(folder):
         name = clean_name(path.stem)
