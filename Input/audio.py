@@ -85,6 +85,23 @@ def audio_blocks(
     return blocks if sample_rate_hz is None else resampled(blocks, info.sample_rate_hz, sample_rate_hz, info.channels)
 
 
+def read_audio(
+    path: Path,
+    sample_rate_hz: int | None = None,
+    stream: int = 0,
+    span_seconds: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """The file's samples `(T, C)`, float32, all at once; arguments and errors are those of `audio_blocks`.
+
+    Raises:
+        ValueError: as well where there are no samples.
+    """
+    blocks = list(audio_blocks(path, sample_rate_hz, stream, span_seconds))
+    if not blocks:
+        raise ValueError(f"{path} holds no samples")
+    return np.concatenate(blocks)
+
+
 def resampled(blocks: Iterator[np.ndarray], from_hz: int, to_hz: int, channels: int) -> Iterator[np.ndarray]:
     """A stream of blocks `(t, C)` at another rate.
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .audio import audio_blocks, audio_info, with_channels
+from .audio import audio_info, read_audio, with_channels
 from .prepared import Prepared, Sources, Track
 from .readers.layouts import audio_files, folders
 from .readers.musdb import STEM, stem_track
@@ -86,7 +86,7 @@ class FolderReferences:
                 recorded.
         """
         rate_hz = _common_rate_hz(track)
-        heard = {part: _audio(part) for part in track.files}
+        heard = {part: read_audio(part.path, None, part.stream, part.span_seconds) for part in track.files}
         channels = max(signal.shape[1] for signal in heard.values())
         samples = max(len(signal) for signal in heard.values())
         references = np.zeros((samples, len(wanted), channels), np.float32)
@@ -123,13 +123,6 @@ def _common_rate_hz(track: SourceTrack) -> int:
         given = ", ".join(f"{rate} Hz" for rate in sorted(rates_hz))
         raise ValueError(f"{track.parts[0].path.parent}: expected files of one sample rate. Received: {given}")
     return rates_hz.pop()
-
-
-def _audio(part: SourcePart) -> np.ndarray:
-    blocks = list(audio_blocks(part.path, None, part.stream, part.span_seconds))
-    if not blocks:
-        raise ValueError(f"{part.path} holds no samples")
-    return np.concatenate(blocks)
 
 
 def _whole(signal: np.ndarray, part: SourcePart, samples: int, channels: int, rate_hz: int) -> np.ndarray:

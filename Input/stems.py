@@ -1,12 +1,13 @@
 """A track's sources as a folder of wavs, `<folder>/<source>.wav`: what Test.py writes and Evaluate.py reads."""
 
+import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from .audio import audio_blocks, audio_info
+from .audio import audio_info, read_audio
 from .files import wav_writer, whole_folder
 from .readers.layouts import clean_name, visible
 
@@ -56,7 +57,7 @@ def read_stems(
         raise ValueError("\n".join(faults))
     stems = np.zeros((shape[0], len(names), shape[1]), np.float32)
     for name, path in files.items():
-        stems[:, names.index(name)] = np.concatenate(list(audio_blocks(path)))
+        stems[:, names.index(name)] = read_audio(path)
     return stems
 
 
@@ -96,3 +97,12 @@ def write_clips(folder: Path, clips: Mapping[str, np.ndarray], sample_rate_hz: i
         for name, clip in clips.items():
             soundfile.write(partial / f"{name}.flac", gain * clip, sample_rate_hz, subtype="PCM_16")
     return gain
+
+
+def flac(signal: np.ndarray, sample_rate_hz: int) -> bytes | None:
+    """A signal (T, C) as a flac of 16 bits in memory, clipped at full scale; None where it is silent."""
+    if not signal.any():
+        return None
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(signal, -1, 1), sample_rate_hz, subtype="PCM_16", format="FLAC")
+    return file.getvalue()

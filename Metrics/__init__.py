@@ -54,7 +54,7 @@ reads either.
 """
 
 from .bss_eval import BssEval, bss_eval
-from .curves import loss_curve, loss_curves
+from .curves import Log, loss_curve, loss_curves
 from .oracles import ORACLES, oracle_estimates
 from .paired import (
     PROBE_NOTE,
@@ -65,19 +65,27 @@ from .paired import (
     probe_table,
     track_scores,
 )
-from .plots import run_colour, score_boxplot, score_heatmap, separation_figure, spectrogram_grid
+from .plots import run_colour, score_boxplot, score_heatmap
+from .report import Passage, Picture, Sound, Table, write_report
 from .scores import museval_json, read_scores, score_track, write_track_scores
 from .sdr import framewise_sdr, leakage_db, pes_db, si_sdr, usdr
 from .signals import liveliest, sounding_sources
 from .spectral import log_spectral_distance_db
-from .summary import TRIVIAL_DB, markdown_table, summarise, table
+from .spectrograms import separation_figure, spectrogram_grid
+from .summary import TRIVIAL_DB, summarise
+from .tables import markdown_table, run_table, source_table, table
 
 __all__ = [
     "BssEval",
+    "Log",
     "ORACLES",
     "PROBE_NOTE",
     "Paired",
+    "Passage",
+    "Picture",
+    "Sound",
     "TRIVIAL_DB",
+    "Table",
     "bss_eval",
     "compare_runs",
     "framewise_sdr",
@@ -95,16 +103,19 @@ __all__ = [
     "probe_table",
     "read_scores",
     "run_colour",
+    "run_table",
     "score_boxplot",
     "score_heatmap",
     "score_track",
     "separation_figure",
     "si_sdr",
     "sounding_sources",
+    "source_table",
     "spectrogram_grid",
     "summarise",
     "table",
     "track_scores",
     "usdr",
+    "write_report",
     "write_track_scores",
 ]

@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .files import whole_file
-from .plots import DOTS_PER_INCH, run_colour
+from .files import save_figure
+from .plots import run_colour
 
 COLOURS = {"loss": "#0072B2", "validation_loss": "#D55E00"}  # Okabe and Ito's blue and vermilion
 
@@ -67,5 +67,4 @@ def _best(axes: Axes, rows: Log, colour: str, label: str | None) -> None:
 
 def _save(figure: Figure, axes: Axes, path: str | Path) -> None:
     axes.legend(frameon=False)
-    with whole_file(Path(path)) as partial:
-        figure.savefig(partial, dpi=DOTS_PER_INCH)
+    save_figure(figure, path)

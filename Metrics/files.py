@@ -1,9 +1,14 @@
-"""Writing a file so that it is either whole or not there."""
+"""Writing files so that each is either whole or not there: any, and figures."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 120
+INK = "#333333"
 
 
 @contextmanager
@@ -19,3 +24,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Writes a figure as png. Figures are made by object, never through pyplot's global state."""
+    with whole_file(Path(path)) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=DOTS_PER_INCH)

@@ -1,4 +1,4 @@
-"""Pictures of scores and of separated tracks. Figures are made by object, never through pyplot's global state."""
+"""Pictures of scores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,31 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike
 
-from .files import whole_file
-from .sdr import si_sdr
-from .signals import Array, checked_mixture, checked_pair
+from .files import DOTS_PER_INCH, INK, save_figure
+from .signals import Array
 from .summary import ALL, trivial_rows
 
-DOTS_PER_INCH = 120
-INK = "#333333"
 # From the palette of Okabe and Ito: told apart with every kind of colour vision, and in grey.
 MIXTURE_COLOUR = "#E69F00"
 RUN_COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 PANELS = {"SI-SDR": "of tracks", "SDR": "of frames"}
 DOTS_UP_TO = 30
-
-SPECTRUM_SECONDS = 0.09
-LOWEST_HZ = 50.0
-BANDS = 160
-POINTS_PER_BAND = 6
-COLUMNS_UP_TO = 600
-FLOOR_DB = -70.0
-TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000)
 
 
 def score_boxplot(rows: pd.DataFrame, path: str | Path) -> None:
@@ -71,7 +57,7 @@ def score_boxplot(rows: pd.DataFrame, path: str | Path) -> None:
     axes.text(1.005, 0, "silence", transform=axes.get_yaxis_transform(), va="center", color=INK)
     keys = [Patch(facecolor=_pale(each.colour), edgecolor=each.colour, label=each.label) for each in series]
     figure.legend(handles=keys, loc="outside upper right", ncols=min(3, len(keys)), frameon=False, fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def run_colour(place: int) -> str:
@@ -109,63 +95,7 @@ def score_heatmap(scores: pd.DataFrame, title: str, path: str | Path) -> None:
     bar.set_label("dB", fontsize=9, color=INK)
     bar.ax.tick_params(length=0, labelsize=8, colors=INK)
     bar.outline.set_visible(False)
-    _save(figure, path)
-
-
-def separation_figure(
-    mixture: ArrayLike,
-    references: ArrayLike,
-    estimates: ArrayLike,
-    sources: Sequence[str],
-    sample_rate_hz: float,
-    path: str | Path,
-) -> None:
-    """Spectrograms of a track: the mixture beside the sum of the estimates, then each reference beside its estimate.
-
-    Frequency is logarithmic. One colour scale serves all panels: energy in dB below the mixture's loudest point. Only
-    the sources that sound have a row.
-
-    Args:
-        mixture: what was separated (T, C).
-        references: true sources (T, S, C).
-        estimates: estimated sources (T, S, C).
-        sources: the S names.
-        sample_rate_hz: sample rate of all signals, above 100 Hz.
-        path: the png to write.
-
-    Raises:
-        ValueError: shapes that do not fit, a silent mixture, NaN or infinity in the input.
-        OSError: the file cannot be written.
-    """
-    references, estimates = checked_pair(references, estimates)
-    mixture = checked_mixture(mixture, references)
-    if not np.any(mixture):
-        raise ValueError("mixture: expected sound to draw; every sample is zero")
-    own, of_mixture = si_sdr(references, estimates), si_sdr(references, _for_every_source(mixture, references))
-    rows = [[Panel("mixture", mixture), Panel("sum of the estimates", estimates.sum(axis=1))]]
-    for index, source in enumerate(sources):
-        title = f"{source}, estimate: SI-SDR {own[index]:.1f} dB (mixture {of_mixture[index]:.1f} dB)"
-        rows.append([Panel(f"{source}, reference", references[:, index]), Panel(title, estimates[:, index])])
-    _save(_spectrogram_grid([row for row in rows if np.any(row[0].signal)], sample_rate_hz), path)
-
-
-def spectrogram_grid(rows: Sequence[Sequence[tuple[str, ArrayLike]]], sample_rate_hz: float, path: str | Path) -> None:
-    """Spectrograms of any signals, on one colour scale: dB below the loudest point of the first.
-
-    Args:
-        rows: of pairs of a title and a signal (T, C); all rows as many, the first one's signal not silent.
-        sample_rate_hz: sample rate of all signals, above 100 Hz.
-        path: the png to write.
-    """
-    panels = [[Panel(title, np.asarray(signal)) for title, signal in row] for row in rows]
-    _save(_spectrogram_grid(panels, sample_rate_hz), path)
-
-
-class Panel(NamedTuple):
-    """A signal (T, C) and what it is."""
-
-    title: str
-    signal: Array
+    save_figure(figure, path)
 
 
 class Series(NamedTuple):
@@ -232,75 +162,3 @@ def _pale(colour: str) -> tuple[float, float, float]:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= 34 else f"{name[:33]}…"
-
-
-def _for_every_source(mixture: Array, references: Array) -> Array:
-    return np.broadcast_to(mixture[:, np.newaxis], references.shape)
-
-
-def _spectrogram_grid(rows: Sequence[Sequence[Panel]], sample_rate_hz: float) -> Figure:
-    columns = len(rows[0])
-    size = (max(11.0, 4.4 * columns), 0.7 + 1.55 * len(rows))
-    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
-    grid = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
-    loudest = _band_energies(rows[0][0].signal, sample_rate_hz).max()
-    for of_row, row in zip(grid, rows, strict=True):
-        for axes, panel in zip(of_row, row, strict=True):
-            image = _spectrogram(axes, panel.signal, panel.title, loudest, sample_rate_hz)
-        of_row[0].set_ylabel("Hz", color=INK)
-    for axes in grid[-1]:
-        axes.set_xlabel("seconds", color=INK)
-    bar = figure.colorbar(image, ax=grid, fraction=0.02, pad=0.01, aspect=60)
-    bar.set_label("dB, relative to the mixture's loudest point", fontsize=9, color=INK)
-    bar.ax.tick_params(length=0, labelsize=8, colors=INK)
-    bar.outline.set_visible(False)
-    return figure
-
-
-def _spectrogram(axes: Axes, signal: Array, title: str, loudest: float, sample_rate_hz: float) -> AxesImage:
-    energies = _band_energies(signal, sample_rate_hz)
-    decibels = 10 * np.log10(np.maximum(energies / loudest, 10 ** (FLOOR_DB / 10)))
-    octaves = np.log2([LOWEST_HZ, sample_rate_hz / 2])
-    image = axes.imshow(
-        decibels,
-        vmin=FLOOR_DB,
-        vmax=0,
-        cmap="magma",
-        origin="lower",
-        aspect="auto",
-        interpolation="antialiased",
-        extent=(0, len(signal) / sample_rate_hz, *octaves),
-    )
-    ticks = [hz for hz in TICKS_HZ if LOWEST_HZ <= hz <= sample_rate_hz / 2]
-    axes.set_yticks(np.log2(ticks), [f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in ticks])
-    axes.set_title(title, loc="left", fontsize=9.5, color=INK, pad=3)
-    axes.tick_params(length=2, labelsize=8, colors=INK)
-    axes.spines[:].set_visible(False)
-    return image
-
-
-def _band_energies(signal: Array, sample_rate_hz: float) -> Array:
-    """Energies (BANDS, columns) of a signal (T, C) in bands evenly spaced in octaves, its channels added up."""
-    window = 2 ** round(np.log2(SPECTRUM_SECONDS * sample_rate_hz))
-    padded = np.pad(signal.astype(np.float64), ((window // 2, window // 2), (0, 0)))
-    # A long track has up to four excerpts a column: their mean is shown, and only one column is in memory.
-    hop = max(window // 4, len(signal) // (4 * COLUMNS_UP_TO))
-    excerpts = sliding_window_view(padded, window, axis=0)[::hop]
-    columns = np.array_split(excerpts, min(len(excerpts), COLUMNS_UP_TO))
-    return np.stack([_bands(column, sample_rate_hz).mean(axis=0) for column in columns], axis=1)
-
-
-def _bands(excerpts: Array, sample_rate_hz: float) -> Array:
-    """Energies (excerpts, BANDS) of excerpts (excerpts, C, T)."""
-    window = excerpts.shape[2]
-    energies = np.sum(np.abs(np.fft.rfft(excerpts * np.hanning(window), 2 * window)) ** 2, axis=1)
-    # A band of the high octaves holds many bins, one of the low ones lies between two: take the most of a few points.
-    points = np.geomspace(LOWEST_HZ, sample_rate_hz / 2, BANDS * POINTS_PER_BAND) * 2 * window / sample_rate_hz
-    below = np.minimum(points.astype(int), window - 1)
-    at_points = energies[:, below] * (below + 1 - points) + energies[:, below + 1] * (points - below)
-    return at_points.reshape(-1, BANDS, POINTS_PER_BAND).max(axis=2)
-
-
-def _save(figure: Figure, path: str | Path) -> None:
-    with whole_file(Path(path)) as unfinished:
-        figure.savefig(unfinished, format="png")

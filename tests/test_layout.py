@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {  # folder or file: what it may import besides the standard library and, relatively, itself
     "Models": {"keras", "numpy"},
     "Input": {"av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
-    "Metrics": {"matplotlib", "numpy", "pandas", "scipy"},
+    "Metrics": {"jinja2", "matplotlib", "numpy", "pandas", "scipy"},
     "Config.py": {"pydantic"},
     "Experiment.py": {"Config", "sacred"},
     "Utils.py": {"numpy", "tqdm"},

@@ -5,12 +5,13 @@ import sys
 from typing import Any
 
 import Metrics
-from Metrics import plots
+from Metrics import plots, spectrograms
 from tests.metrics_rows import rows_of
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 RATE = 8000
@@ -20,7 +21,8 @@ RATE = 8000
 def figures(monkeypatch):
     """The figures that would have been saved."""
     saved = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: saved.append(figure))
+    for module in (plots, spectrograms):
+        monkeypatch.setattr(module, "save_figure", lambda figure, path: saved.append(figure))
     return saved
 
 
@@ -99,9 +101,9 @@ def test_several_runs_have_boxes_side_by_side_and_the_mixture_once(figures):
 @pytest.mark.parametrize("seconds", [0.05, 2, 40])
 def test_a_tone_is_brightest_in_its_band(hz, seconds):
     tone = np.sin(2 * np.pi * hz * np.arange(int(seconds * RATE)) / RATE)
-    energies = plots._band_energies(np.stack([tone, -tone], axis=1), RATE)
-    assert energies.shape[0] == plots.BANDS and energies.shape[1] <= 1.1 * plots.COLUMNS_UP_TO
-    edges = np.geomspace(plots.LOWEST_HZ, RATE / 2, plots.BANDS + 1)
+    energies = spectrograms._band_energies(np.stack([tone, -tone], axis=1), RATE)
+    assert energies.shape[0] == spectrograms.BANDS and energies.shape[1] <= 1.1 * spectrograms.COLUMNS_UP_TO
+    edges = np.geomspace(spectrograms.LOWEST_HZ, RATE / 2, spectrograms.BANDS + 1)
     band = energies[:, energies.shape[1] // 2].argmax()
     # As near as the bands and the bins (of half a window's resolution) allow.
     assert edges[band] * edges[band + 1] == pytest.approx(hz**2, rel=2 * (edges[1] / edges[0] - 1) + 4 / hz)
@@ -191,7 +193,7 @@ def test_an_interrupted_picture_leaves_the_old_one(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plots.Figure, "savefig", half_written)
+    monkeypatch.setattr(Figure, "savefig", half_written)
     with pytest.raises(KeyboardInterrupt):
         Metrics.score_boxplot(many_scores(), path)
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,247 @@
+"""Runs -> what differs between them: settings, scores, curves, sound.
+
+    python Compare.py runs/a runs/b
+    python Compare.py runs/a runs/b scores/somebody --split test_unseen_bank --out comparison
+
+Each is a run that Evaluate.py has scored, or a folder of scores: Evaluate's, or json files in museval's form. All
+numbers are of the tracks and sources that all have; differences are to the first. OUT then holds report.html, which
+needs nothing beside it and has sound inside, its tables as csv and its pictures as png.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import Metrics
+import Utils
+from Input.audio import audio_info, read_audio
+from Input.stems import flac, stem_files
+
+import numpy as np
+import pandas as pd
+
+COMPARED = ("SDR", "uSDR", "SI-SDR", "ISR", "SIR", "SAR")
+OF_THE_RUN_ALONE = ("name", "fresh")  # settings that say nothing about what it computes
+PAIRED_NOTE = (
+    "Difference to the first run in dB, track by track (the mean over its sources; SDR: of the median over frames). "
+    "Mean with the bootstrap's 95 % interval, median, and Wilcoxon's p-value."
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parses the command line and compares."""
+    options = _parser().parse_args(arguments)
+    with Utils.errors_in_one_line("Compare.py"):
+        for table in compare(options.runs, options.split, options.out):
+            print(f"\n{table.title}\n{Utils.markdown_table(table.headings, table.rows)}")
+        print(f"\n{options.out}: {', '.join(sorted(path.name for path in options.out.iterdir()))}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is compared.
+
+    Args:
+        name: as it stands in tables.
+        folder: where it is.
+        settings: its configuration by dotted key; none where it is only a folder of scores.
+        log: its losses, a row a validation.
+        scores: its rows of scores.
+    """
+
+    name: str
+    folder: Path
+    settings: dict[str, str]
+    log: Metrics.Log
+    scores: pd.DataFrame
+
+
+def compare(folders: Sequence[Path], split: str, out: Path) -> list[Metrics.Table]:
+    """Compares runs on a split, and writes all files; returns the tables.
+
+    Raises:
+        FileNotFoundError, ValueError: if one of them has no scores of the split, or they have no track in common.
+    """
+    runs = [read_run(folder, name, split) for folder, name in zip(folders, run_names(folders), strict=True)]
+    scores, note = in_common(runs)
+    paired = Metrics.compare_runs(scores, [name for name in COMPARED if name in set(scores["metric"])])
+    tables = [
+        *settings_table(runs),
+        Metrics.Table("Scores", *Metrics.run_table(scores), note),
+        *paired_table(paired),
+        Metrics.Table("SDR by source, median over frames (dB)", *Metrics.source_table(scores)),
+    ]
+    for name, rows in {"scores": scores, "paired": paired}.items():
+        with Utils.write_atomically(out / f"{name}.csv") as partial:
+            rows.to_csv(partial, index=False)
+    title = f"{' and '.join(run.name for run in runs)} on {split}"
+    Metrics.write_report(
+        title, tables, list(pictures(runs, scores, out)), list(passages(runs, split, out)), out / "report.html"
+    )
+    return tables
+
+
+def run_names(folders: Sequence[Path]) -> list[str]:
+    """The folders' names, or their paths where names are the same.
+
+    Raises:
+        ValueError: if a folder is given twice.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise ValueError("expected different runs. Received: one of them twice")
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def read_run(folder: Path, name: str, split: str) -> Run:
+    """Reads a run, or a folder of scores.
+
+    Raises:
+        FileNotFoundError, ValueError: if there are no scores of the split, or a file is damaged.
+    """
+    if not folder.is_dir():
+        Utils.run_config(folder)  # says which runs there are
+    settings = dict(flat(Utils.run_config(folder))) if (folder / "config.json").is_file() else {}
+    log_path = folder / Utils.LOG
+    log = list(pd.read_csv(log_path).astype(float).T.to_dict().values()) if log_path.is_file() else []
+    return Run(name, folder, settings, log, Metrics.read_scores(score_files(folder, split)).assign(run=name))
+
+
+def score_files(folder: Path, split: str) -> list[Path]:
+    """Where the scores of a split are: in a run, beside other splits, or right in the folder."""
+    for place in (Utils.scores_dir(folder, split), folder / split, folder):
+        if (place / "scores.csv").is_file():
+            return [place / "scores.csv"]
+        if place.is_dir() and (found := sorted(path for path in place.glob("*.json") if is_museval(path))):
+            return found
+    raise FileNotFoundError(
+        f"{folder} has no scores of the split '{split}': make them with  "
+        f"python Evaluate.py with run={folder} split={split}"
+    )
+
+
+def is_museval(path: Path) -> bool:
+    """Whether a json file holds the scores of a track in museval's form."""
+    try:
+        return "targets" in json.loads(path.read_text())
+    except (ValueError, TypeError):
+        return False
+
+
+def flat(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested dicts by their dotted path."""
+    for key, value in tree.items():
+        where = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from flat(value, where)
+        elif where not in OF_THE_RUN_ALONE:
+            yield where, ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def in_common(runs: Sequence[Run]) -> tuple[pd.DataFrame, str]:
+    """The rows of the tracks and sources that all runs have, and a note on what is left out.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    scores = pd.concat([run.scores for run in runs], ignore_index=True)
+    notes = []
+    for kind in ("track", "source"):
+        names = [set(run.scores[kind]) for run in runs]
+        common, everything = set.intersection(*names), set.union(*names)
+        if not common:
+            raise ValueError(f"expected runs with {kind}s in common. Received: {', '.join(run.name for run in runs)}")
+        if left_out := sorted(everything - common):
+            notes.append(f"{len(left_out)} {kind}(s) that not all have are left out: {', '.join(left_out[:5])}.")
+        scores = scores[scores[kind].isin(common)]
+    return scores, " ".join(["SDR of frames of 1 s; all medians and means in dB.", *notes])
+
+
+def settings_table(runs: Sequence[Run]) -> Iterator[Metrics.Table]:
+    """The settings that differ between those runs that have any."""
+    known = [run for run in runs if run.settings]
+    keys = dict.fromkeys(key for run in known for key in run.settings)
+    values = {key: [run.settings.get(key, "-") for run in known] for key in keys}
+    rows = [[key, *of_key] for key, of_key in values.items() if len(set(of_key)) > 1]
+    if rows:
+        yield Metrics.Table("Settings that differ", ["key", *(run.name for run in known)], rows)
+
+
+def paired_table(paired: pd.DataFrame) -> Iterator[Metrics.Table]:
+    """Each run against the first."""
+    if paired.empty:
+        return
+    rows = [
+        [f"{row.run} - {row.against}", f"{row.metric}", f"{row.mean:+.2f}", f"{row.low:+.2f} to {row.high:+.2f}"]
+        + [f"{row.median:+.2f}", f"{row.p:.2g}", f"{row.tracks}"]
+        for row in paired.itertuples()
+    ]
+    headings = ["difference", "metric", "mean", "95 % interval", "median", "p", "tracks"]
+    yield Metrics.Table("Paired differences", headings, rows, PAIRED_NOTE)
+
+
+def pictures(runs: Sequence[Run], scores: pd.DataFrame, out: Path) -> Iterator[Metrics.Picture]:
+    """Draws boxplots, the heatmap and the curves."""
+    if "SI-SDR" in set(scores["metric"]):
+        Metrics.score_boxplot(scores, out / "boxplot.png")
+        yield Metrics.Picture("Scores by source", out / "boxplot.png")
+    Metrics.score_heatmap(Metrics.track_scores(scores, "SDR"), "SDR of each track", out / "heatmap.png")
+    yield Metrics.Picture("Scores by track", out / "heatmap.png")
+    if logs := {run.name: run.log for run in runs if run.log}:
+        Metrics.loss_curves(logs, out / "curves.png")
+        yield Metrics.Picture("Losses", out / "curves.png")
+
+
+def passages(runs: Sequence[Run], split: str, out: Path) -> Iterator[Metrics.Passage]:
+    """The clips that the first run kept, beside what the other runs made of the same seconds."""
+    folder = Utils.listening_dir(runs[0].folder, split)
+    clips = json.loads((folder / Utils.CLIPS).read_text()) if (folder / Utils.CLIPS).is_file() else []
+    heard = [run for run in runs if Utils.estimates_dir(run.folder, split).is_dir()]
+    for clip in clips:
+        kept = folder / clip["rank"]
+        rate_hz = audio_info(kept / "mixture.flac").sample_rate_hz
+        mixture = read_audio(kept / "mixture.flac")
+        by_source = {}
+        for path in sorted(kept.glob("*.reference.flac")):
+            source = path.name.removesuffix(".reference.flac")
+            estimates = {run.name: estimate(run, split, clip, source, rate_hz, mixture) for run in heard}
+            by_source[source] = {"reference": read_audio(path), **estimates}
+        totals = {f"sum of {who}": np.sum([by_source[s][who] for s in by_source], axis=0) for who in estimates}
+        rows = {"mixture": {"as it is": mixture}, **by_source}
+        sounds = [
+            (source, [Metrics.Sound(who, flac(signal, rate_hz)) for who, signal in signals.items()])
+            for source, signals in rows.items()
+        ]
+        drawn = [
+            [(f"{source}, {who}", signal) for who, signal in signals.items()] for source, signals in by_source.items()
+        ]
+        png = out / f"clip_{clip['rank']}.png"
+        Metrics.spectrogram_grid([[("mixture", mixture), *totals.items()], *drawn], rate_hz, png)
+        start, end = clip["start_seconds"], clip["start_seconds"] + clip["seconds"]
+        title = f"The {clip['rank']} track of {runs[0].name}: {clip['track']}, {start:.0f} to {end:.0f} s"
+        yield Metrics.Passage(title, sounds, Metrics.Picture("Spectrograms", png))
+
+
+def estimate(run: Run, split: str, clip: dict, source: str, rate_hz: int, like: np.ndarray) -> np.ndarray:
+    """What a run made of a source in the seconds of a clip, as loud as in the clip; silence where it has no file."""
+    folder = Utils.estimates_dir(run.folder, split) / clip["track"]
+    path = stem_files(folder).get(source) if folder.is_dir() else None
+    if path is None:
+        return np.zeros_like(like)
+    span_seconds = clip["start_seconds"], clip["start_seconds"] + clip["seconds"]
+    return clip["gain"] * read_audio(path, rate_hz, span_seconds=span_seconds)[: len(like)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run, or a folder of scores")
+    parser.add_argument("--split", default="test", help="which tracks (default: test)")
+    parser.add_argument("-o", "--out", type=Path, default=Path("comparison"), help="folder (default: comparison)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
