@@ -240,6 +240,7 @@ def score_tracks(task: Task, config: Config.Evaluate) -> list[str]:
 
 def score(task: Task, track: Ensemble, metrics: Any, oracles: Any) -> tuple[str, pd.DataFrame | str]:
     """A track's name and its scores, or what is wrong with it. Runs in processes of joblib's."""
+    Utils.keep_freed_memory()
     try:
         (references, estimates, mixture), rate_hz = task.signals(track)
         about = (task.scored, rate_hz, metrics, oracles, task.run)

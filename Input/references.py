@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .audio import audio_info, read_audio, with_channels
-from .prepared import Prepared, Sources, Track
+from .prepared import Prepared, Sources, Track, source_major
 from .readers.layouts import audio_files, folders
 from .readers.musdb import STEM, stem_track
 from .readers.own_stems import folder_track
@@ -89,7 +89,7 @@ class FolderReferences:
         heard = {part: read_audio(part.path, None, part.stream, part.span_seconds) for part in track.files}
         channels = max(signal.shape[1] for signal in heard.values())
         samples = max(len(signal) for signal in heard.values())
-        references = np.zeros((samples, len(wanted), channels), np.float32)
+        references = source_major(samples, len(wanted), channels)
         for part in track.parts:
             signal = _whole(heard[part], part, samples, channels, rate_hz)
             references[:, wanted.index(track, part.instrument)] += signal

@@ -9,6 +9,7 @@ import soundfile
 
 from .audio import audio_info, read_audio
 from .files import wav_writer, whole_folder
+from .prepared import source_major
 from .readers.layouts import clean_name, visible
 
 
@@ -55,7 +56,7 @@ def read_stems(
     faults = [fault for path in files.values() if (fault := _fault(path, sample_rate_hz, shape))]
     if faults:
         raise ValueError("\n".join(faults))
-    stems = np.zeros((shape[0], len(names), shape[1]), np.float32)
+    stems = source_major(shape[0], len(names), shape[1])
     for name, path in files.items():
         stems[:, names.index(name)] = read_audio(path)
     return stems

@@ -8,13 +8,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .bss_eval import bss_eval
 from .files import whole_file
 from .oracles import ORACLES, oracle_estimates
-from .sdr import framewise_sdr, leakage_db, pes_db, si_sdr, usdr
-from .signals import Array, checked_mixture, checked_pair, sounding_sources
+from .sdr import TrackRatios, leakage_db, pes_at, track_ratios
+from .signals import Array, checked_mixture, checked_pair, frames_of, of_sources, sounding_sources
 from .spectral import log_spectral_distance_db
 
 Choice = Literal["cheap", "all"]
@@ -154,21 +154,24 @@ def _tables(
         raise ValueError(f"sources: expected {len(sounding)} different names; received {', '.join(sources)}")
     names = np.array(sources)
     tables: list[pd.DataFrame] = []
+    frames = frames_of(len(references), sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS)
+    resting = np.ones((len(sources), len(frames)), bool)
     if sounding.any():
-        active, given = (np.compress(sounding, signals, axis=1) for signals in (references, estimates))
-        for method in ("estimate", "mixture", "silence", *oracles):  # in turn: each is as large as the track
+        active, given = (of_sources(signals, sounding) for signals in (references, estimates))
+        for method in ("estimate", "mixture", *oracles):  # in turn: each is as large as the track
             guess = given if method == "estimate" else _separated(method, mixture, active, sample_rate_hz)
-            tables += _ratios(method, active, guess, names[sounding], sample_rate_hz)
-            if metrics == "all" and method != "silence":
+            ratios = track_ratios(active, guess, sample_rate_hz)
+            tables += _ratios(method, ratios, names[sounding])
+            if metrics == "all":
                 tables += _costly(track, method, active, guess, names[sounding], sample_rate_hz)
-        tables.append(_improvement(tables))
+        resting[sounding] = np.isnan(ratios.sdr)
+        tables += [*_silence(resting[sounding], names[sounding]), _improvement(tables)]
     if not sounding.all():
-        leakage = leakage_db(np.compress(~sounding, estimates, axis=1), mixture)
+        leakage = leakage_db(of_sources(estimates, ~sounding), mixture)
         tables.append(_table("estimate", "leakage", names[~sounding], leakage))
-    pes = pes_db(references, estimates, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS)
-    resting = ~np.isnan(pes).all(axis=1)
     if resting.any():
-        tables.append(_table("estimate", "PES", names[resting], pes[resting]))
+        rests = resting.any(axis=1)
+        tables.append(_table("estimate", "PES", names[rests], pes_at(resting, estimates, frames)[rests]))
     return tables
 
 
@@ -176,20 +179,20 @@ def _separated(method: str, mixture: Array, references: Array, sample_rate_hz: f
     """What a method that is no model takes the sources for."""
     if method == "mixture":
         return np.broadcast_to(mixture[:, np.newaxis], references.shape)
-    if method == "silence":
-        return np.broadcast_to(0.0, references.shape)
     return oracle_estimates(method, mixture, references, sample_rate_hz)
 
 
-def _ratios(
-    method: str, references: Array, guess: Array, sources: Array, sample_rate_hz: float
-) -> Iterator[pd.DataFrame]:
+def _ratios(method: str, ratios: TrackRatios, sources: Array) -> Iterator[pd.DataFrame]:
     """Tables of the ratios between references and what a method gives for them."""
-    sdr = framewise_sdr(references, guess, sample_rate_hz, FRAME_SECONDS, FRAME_SECONDS)
-    yield _table(method, "SDR", sources, sdr)
-    yield _table(method, "uSDR", sources, usdr(references, guess))
-    if method != "silence":
-        yield _table(method, "SI-SDR", sources, si_sdr(references, guess))
+    yield _table(method, "SDR", sources, ratios.sdr)
+    yield _table(method, "uSDR", sources, ratios.usdr)
+    yield _table(method, "SI-SDR", sources, ratios.si_sdr)
+
+
+def _silence(resting: NDArray[np.bool_], sources: Array) -> Iterator[pd.DataFrame]:
+    """Tables of silence as the estimate of sources that sound: 0 dB by definition."""
+    yield _table("silence", "SDR", sources, np.where(resting, np.nan, 0.0))
+    yield _table("silence", "uSDR", sources, np.zeros(len(sources)))
 
 
 def _improvement(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:

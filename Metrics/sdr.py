@@ -1,9 +1,10 @@
 """What needs no filter: framewise SDR, uSDR, SI-SDR; and what is emitted where a source is silent."""
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .signals import (
     Array,
@@ -12,10 +13,11 @@ from .signals import (
     checked_mixture,
     checked_pair,
     energy_of,
-    error_energy,
     frames_of,
     inner_products,
+    of_sources,
     ratio_db,
+    sounding_sources,
     strict_mask,
 )
 
@@ -23,6 +25,7 @@ Mask = Literal["per_source", "strict"]
 
 USDR_DELTA = 1e-7
 PES_FLOOR = 1e-12
+CANCELLED = 1e-6
 
 
 def framewise_sdr(
@@ -64,7 +67,7 @@ def framewise_sdr(
     if mask not in get_args(Mask):
         raise ValueError(f"mask: expected one of {', '.join(get_args(Mask))}; received {mask!r}")
     frames = frames_of(len(references), sample_rate_hz, window_seconds, hop_seconds)
-    sdr = np.stack([_frame_sdr(references[frame], estimates[frame]) for frame in frames], axis=1)
+    sdr = _sdr(_moments(references, estimates, frames))
     if mask == "strict":
         sdr[strict_mask(references, estimates, frames)] = np.nan
     return sdr
@@ -88,8 +91,7 @@ def usdr(references: ArrayLike, estimates: ArrayLike) -> Array:
     Source: Mitsufuji et al. 2022, "Music Demixing Challenge 2021", eq. 1.
     """
     references, estimates = checked_pair(references, estimates)
-    energy, error = energy_of(references), error_energy(references, estimates)
-    return ratio_db(energy + USDR_DELTA, error + USDR_DELTA)
+    return _usdr(_moments(references, estimates, [slice(None)]))
 
 
 def si_sdr(references: ArrayLike, estimates: ArrayLike) -> Array:
@@ -112,12 +114,24 @@ def si_sdr(references: ArrayLike, estimates: ArrayLike) -> Array:
     Source: Le Roux et al. 2019, "SDR - half-baked or well done?", eq. 2.
     """
     references, estimates = checked_pair(references, estimates)
-    energy = energy_of(references)
-    product = np.sum([inner_products(e, s) for s, e in blocks(references, estimates)], axis=0)
-    scale = np.divide(product, energy, out=np.full_like(energy, np.nan), where=energy > 0)
-    residuals = (scale[:, np.newaxis] * s - e for s, e in blocks(references, estimates))
-    error = np.sum([inner_products(residual, residual) for residual in residuals], axis=0)
-    return np.where(scale == 0, -np.inf, ratio_db(scale**2 * energy, error))
+    return _si_sdr(_moments(references, estimates, [slice(None)]), references, estimates)
+
+
+class TrackRatios(NamedTuple):
+    """Of a track: SDR (S, F) in frames of a second, uSDR (S,) and SI-SDR (S,)."""
+
+    sdr: Array
+    usdr: Array
+    si_sdr: Array
+
+
+def track_ratios(references: Array, estimates: Array, sample_rate_hz: float) -> TrackRatios:
+    """What `framewise_sdr`, `usdr` and `si_sdr` give, in one sweep over signals that `checked_pair` has passed."""
+    frames = frames_of(len(references), sample_rate_hz, 1.0, 1.0)
+    rest = slice(frames[-1].stop, len(references))
+    moments = _moments(references, estimates, [*frames, rest])
+    sdr = _sdr(Moments(*(of_frames[: len(frames)] for of_frames in moments)))
+    return TrackRatios(sdr, _usdr(moments), _si_sdr(moments, references, estimates))
 
 
 def leakage_db(estimates: ArrayLike, mixture: ArrayLike) -> Array:
@@ -170,11 +184,59 @@ def pes_db(
     """
     references, estimates = checked_pair(references, estimates)
     frames = frames_of(len(references), sample_rate_hz, window_seconds, hop_seconds)
-    true, given = (np.stack([energy_of(x[frame]) for frame in frames], axis=1) for x in (references, estimates))
-    return np.where(true == 0, 10 * np.log10(given + PES_FLOOR), np.nan)
+    resting = np.stack([~sounding_sources(references[frame]) for frame in frames], axis=1)
+    return pes_at(resting, estimates, frames)
 
 
-def _frame_sdr(references: Array, estimates: Array) -> Array:
-    """SDR (S,) of one frame (T, S, C), NaN for silent references."""
-    energy = energy_of(references)
-    return np.where(energy > 0, ratio_db(energy, error_energy(references, estimates)), np.nan)
+def pes_at(resting: NDArray[np.bool_], estimates: Array, frames: Sequence[slice]) -> Array:
+    """PES (S, F) where it is known which sources rest in which frames (S, F)."""
+    pes = np.full(resting.shape, np.nan)
+    for number, frame in enumerate(frames):
+        here = resting[:, number]
+        if here.any():
+            pes[here, number] = 10 * np.log10(energy_of(of_sources(estimates[frame], here)) + PES_FLOOR)
+    return pes
+
+
+class Moments(NamedTuple):
+    """Of S sources in F frames (F, S): |s|^2, |s - e|^2 and <s, s - e>. Every ratio here is one of these."""
+
+    reference: Array
+    error: Array
+    product: Array
+
+
+def _moments(references: Array, estimates: Array, frames: Sequence[slice]) -> Moments:
+    sums = np.zeros((3, len(frames), references.shape[1]))
+    for of_frame, frame in zip(np.moveaxis(sums, 1, 0), frames, strict=True):
+        for s, e in blocks(references[frame], estimates[frame]):
+            d = s - e
+            of_frame += [inner_products(s, s), inner_products(d, d), inner_products(s, d)]
+    return Moments(*sums)
+
+
+def _sdr(moments: Moments) -> Array:
+    """SDR (S, F), NaN for silent references."""
+    reference, error, _ = moments
+    return np.where(reference > 0, ratio_db(reference, error), np.nan).T
+
+
+def _usdr(moments: Moments) -> Array:
+    reference, error, _ = (of_frames.sum(axis=0) for of_frames in moments)
+    return ratio_db(reference + USDR_DELTA, error + USDR_DELTA)
+
+
+def _si_sdr(moments: Moments, references: Array, estimates: Array) -> Array:
+    energy, error, product = (of_frames.sum(axis=0) for of_frames in moments)
+    # With d = s - e: a = 1 - <s, d> / |s|^2, and the residual a s - e is what of d is orthogonal to s.
+    share = np.divide(product, energy, out=np.full_like(energy, np.nan), where=energy > 0)
+    residual = error - share * product
+    if (residual < CANCELLED * error).any():  # e is all but a scaled s: the difference would be mere rounding
+        residual = np.sum([_residual_energy(s, e, 1 - share) for s, e in blocks(references, estimates)], axis=0)
+    scale = np.where(np.isnan(share) | sounding_sources(estimates), 1 - share, 0.0)
+    return np.where(scale == 0, -np.inf, ratio_db(scale**2 * energy, residual))
+
+
+def _residual_energy(references: Array, estimates: Array, scale: Array) -> Array:
+    residual = scale[:, np.newaxis] * references - estimates
+    return inner_products(residual, residual)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-BLOCK_SAMPLES = 4096
+BLOCK_SAMPLES = 1 << 12
 
 
 def checked_pair(references: ArrayLike, estimates: ArrayLike) -> tuple[Array, Array]:
@@ -92,6 +92,11 @@ def sounding_sources(references: ArrayLike) -> NDArray[np.bool_]:
     return _any(lambda block: block != 0, checked("references", references))
 
 
+def of_sources(signals: Array, chosen: NDArray[np.bool_]) -> Array:
+    """Some sources of signals (T, S, C); no copy where it is all of them."""
+    return signals if chosen.all() else np.moveaxis(np.moveaxis(signals, 1, 0)[chosen], 0, 1)
+
+
 def liveliest(references: ArrayLike, samples: int) -> slice:
     """The excerpt of so many samples in which most is to be heard: the faintest source that sounds is loudest there.
 
@@ -135,10 +140,13 @@ def _any(sounds: Callable[[Array], NDArray[np.bool_]], signals: Array) -> NDArra
 
 
 def blocks(*signals: Array) -> Iterator[tuple[Array, ...]]:
-    """The signals cut into float64 blocks that fit a cache, so that a long track needs no second copy in memory."""
+    """The signals cut into float64 blocks that fit a cache, so that a long track needs no second copy in memory.
+
+    A block keeps the layout of its signal: where the samples of a source lie side by side, all is several times faster.
+    """
     for start in range(0, len(signals[0]), BLOCK_SAMPLES):
         block = slice(start, start + BLOCK_SAMPLES)
-        yield tuple(np.ascontiguousarray(signal[block], dtype=np.float64) for signal in signals)
+        yield tuple(signal[block].astype(np.float64, order="K", copy=False) for signal in signals)
 
 
 def energy_of(signals: Array) -> Array:
@@ -146,17 +154,9 @@ def energy_of(signals: Array) -> Array:
     return np.sum([inner_products(block, block) for (block,) in blocks(signals)], axis=0)
 
 
-def error_energy(references: Array, estimates: Array) -> Array:
-    """Energy (S,) of the difference of two signals (T, S, C)."""
-    differences = (s - e for s, e in blocks(references, estimates))
-    return np.sum([inner_products(difference, difference) for difference in differences], axis=0)
-
-
 def inner_products(left: Array, right: Array) -> Array:
     """Inner products (S,) of two blocks (T, S, C) over samples and channels."""
-    samples, sources, channels = left.shape
-    products = np.einsum("tk,tk->k", left.reshape(samples, -1), right.reshape(samples, -1))
-    return products.reshape(sources, channels).sum(axis=1)
+    return np.einsum("tsc,tsc->s", left, right)
 
 
 def ratio_db(numerator: Array, denominator: Array) -> Array:
