@@ -25,6 +25,11 @@ import pandas as pd
 
 COMPARED = ("SDR", "uSDR", "SI-SDR", "ISR", "SIR", "SAR")
 OF_THE_RUN_ALONE = ("name", "fresh")  # settings that say nothing about what it computes
+SCORES_NOTE = (
+    "In dB. SDR median, MAD: over all frames of 1 s (Stoller et al. 2018). Median and mean of medians: over tracks of "
+    "the median over a track's frames (SiSEC 2018; Demucs). uSDR mean: over tracks (Music Demixing Challenge). "
+    "The rest: medians over tracks. Leakage: energy emitted for absent sources, relative to the mixture."
+)
 PAIRED_NOTE = (
     "Difference to the first run in dB, track by track (the mean over its sources; SDR: of the median over frames). "
     "Mean with the bootstrap's 95 % interval, median, and Wilcoxon's p-value."
@@ -157,7 +162,7 @@ def in_common(runs: Sequence[Run]) -> tuple[pd.DataFrame, str]:
         if left_out := sorted(everything - common):
             notes.append(f"{len(left_out)} {kind}(s) that not all have are left out: {', '.join(left_out[:5])}.")
         scores = scores[scores[kind].isin(common)]
-    return scores, " ".join(["SDR of frames of 1 s; all medians and means in dB.", *notes])
+    return scores, " ".join([SCORES_NOTE, *notes])
 
 
 def settings_table(runs: Sequence[Run]) -> Iterator[Metrics.Table]:

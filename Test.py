@@ -144,7 +144,7 @@ def keep_clips(
     shutil.rmtree(out, ignore_errors=True)
     ranked = sorted((track for track in ranking if not np.isnan(ranking[track])), key=lambda track: -ranking[track])
     ranks: dict[Track, str] = {}
-    for rank, place in (("best", 0), ("worst", -1), ("median", len(ranked) // 2)):
+    for rank, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
         if ranked:
             ranks.setdefault(ranked[place], rank)
     clips = []

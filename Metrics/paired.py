@@ -130,7 +130,8 @@ def probe_table(changes: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     for probe, rows in changes.groupby("probe", sort=False):
         sdr, leaked = (rows[rows["metric"] == metric].iloc[0] for metric in ("SDR", "leaked"))
         changed = [cell for row in (sdr, leaked) for cell in _change(row, str(probe))]
-        cells.append([str(probe).replace("_", " "), *changed, f"{max(sdr['tracks'], leaked['tracks'])}"])
+        tracks = f"{sdr['tracks']}" if sdr["tracks"] == leaked["tracks"] else f"{sdr['tracks']}, {leaked['tracks']}"
+        cells.append([str(probe).replace("_", " "), *changed, tracks])
     return headings, cells
 
 

@@ -142,7 +142,9 @@ def test_sources_of_one_spectrum_are_told_apart_by_their_places_alone():
     angles = np.radians([15, 65])
     references = rng.standard_normal((8000, 2, 1)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     mixture = references.sum(axis=1)
-    sdr = {oracle: sdr_db(references, Metrics.oracle_estimates(oracle, mixture, references, RATE)) for oracle in ORACLES}
+    sdr = {
+        oracle: sdr_db(references, Metrics.oracle_estimates(oracle, mixture, references, RATE)) for oracle in ORACLES
+    }
     assert (sdr["MWF"] > 60).all() and (sdr["IRM"] < 10).all() and (sdr["IBM"] < 10).all()
 
 
