@@ -13,8 +13,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import Config
 import Metrics
 import Utils
 from Input.audio import audio_info, read_audio
@@ -109,9 +109,9 @@ def read_run(folder: Path, name: str, split: str) -> Run:
     """
     if not folder.is_dir():
         Utils.run_config(folder)  # says which runs there are
-    settings = dict(flat(Utils.run_config(folder))) if (folder / "config.json").is_file() else {}
+    settings = dict(Config.flat(Utils.run_config(folder))) if (folder / "config.json").is_file() else {}
     log_path = folder / Utils.LOG
-    log = list(pd.read_csv(log_path).astype(float).T.to_dict().values()) if log_path.is_file() else []
+    log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.is_file() else []
     return Run(name, folder, settings, log, Metrics.read_scores(score_files(folder, split)).assign(run=name))
 
 
@@ -134,16 +134,6 @@ def is_museval(path: Path) -> bool:
         return "targets" in json.loads(path.read_text())
     except (ValueError, TypeError):
         return False
-
-
-def flat(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """The leaves of nested dicts by their dotted path."""
-    for key, value in tree.items():
-        where = f"{path}.{key}" if path else key
-        if isinstance(value, dict):
-            yield from flat(value, where)
-        elif where not in OF_THE_RUN_ALONE:
-            yield where, ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def in_common(runs: Sequence[Run]) -> tuple[pd.DataFrame, str]:
@@ -170,7 +160,7 @@ def settings_table(runs: Sequence[Run]) -> Iterator[Metrics.Table]:
     known = [run for run in runs if run.settings]
     keys = dict.fromkeys(key for run in known for key in run.settings)
     values = {key: [run.settings.get(key, "-") for run in known] for key in keys}
-    rows = [[key, *of_key] for key, of_key in values.items() if len(set(of_key)) > 1]
+    rows = [[key, *of_key] for key, of_key in values.items() if len(set(of_key)) > 1 and key not in OF_THE_RUN_ALONE]
     if rows:
         yield Metrics.Table("Settings that differ", ["key", *(run.name for run in known)], rows)
 

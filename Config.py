@@ -342,29 +342,60 @@ class Optimisation(Group):
     """Examples in a batch."""
     learning_rate: float = Field(1e-4, gt=0)
     """Adam's step size at the start."""
-    decay: Literal["constant", "exponential", "cosine"] = "constant"
-    """How the step size falls: by `decay_rate` every `decay_steps`, or along a cosine to zero at the last step."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Adam, or AdamW, which takes `weight_decay` off the weights."""
+    weight_decay: float = Field(0.0, ge=0, lt=1)
+    """Share of each weight that a step of AdamW takes off, times the step size."""
+    decay: Literal["constant", "exponential", "cosine", "plateau"] = "constant"
+    """How the step size falls: by `decay_rate` every `decay_steps`, along a cosine to zero at the last step, or by
+    `plateau_factor` when `plateau_patience` validations were no better."""
     decay_rate: float = Field(0.96, gt=0, le=1)
     """Factor of the exponential decay."""
     decay_steps: int = Field(2_000, ge=1)
     """Steps in which the exponential decay reaches its factor once."""
+    plateau_patience: int = Field(5, ge=1)
+    """Validations without a better loss before the step size falls, with decay=plateau."""
+    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    """What the step size is multiplied by then."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps in which the step size rises from zero."""
+    clip_norm: float = Field(0.0, ge=0)
+    """Longest gradient of all weights together; 0 for no limit."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients make one change of the weights."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Momentum of the weights' moving average, such as 0.999, which is validated and kept for them; 0 for none."""
     loss: Loss = "mse"
     """What is minimised (`Models/losses.py`), or a weighted sum as `l1+0.5*si_sdr`; always reduced in float32."""
     validate_every: int = Field(2_000, ge=1)
     """Steps between two validations, each followed by a checkpoint; divides `steps`."""
+    checkpoint_every: int = Field(0, ge=0)
+    """Steps that are lost at most when the process is killed; divides `validate_every`, 0 is as often as that."""
     patience: int = Field(20, ge=0)
     """Validations without a better loss before training stops; 0 never stops early."""
+    second_round: bool = False
+    """Whether training goes on after the early stop: from the best weights, the batch doubled, a tenth of the rate."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """`mixed_bfloat16` computes in bfloat16 and keeps weights and loss in float32: for accelerators."""
     xla: bool = True
     """Compile the training step with XLA: faster after a minute of compiling."""
+    steps_per_execution: int = Field(1, ge=1)
+    """Steps that the accelerator takes before Python is asked again; divides `checkpoint_every`."""
 
     @model_validator(mode="after")
-    def _ends_with_a_validation(self) -> "Optimisation":
-        if self.steps % self.validate_every:
-            raise ValueError(
-                f"must have steps that are a multiple of validate_every, not {self.steps} and {self.validate_every}"
-            )
+    def _divide_each_other(self) -> "Optimisation":
+        checkpoint_every = self.checkpoint_every or self.validate_every
+        for larger, smaller, numbers in (
+            ("steps", "validate_every", (self.steps, self.validate_every)),
+            ("validate_every", "checkpoint_every", (self.validate_every, checkpoint_every)),
+            ("checkpoint_every", "steps_per_execution", (checkpoint_every, self.steps_per_execution)),
+        ):
+            if numbers[0] % numbers[1]:
+                raise ValueError(
+                    f"must have {larger} that are a multiple of {smaller}, not {numbers[0]} and {numbers[1]}"
+                )
+        if self.decay == "plateau" and self.warmup_steps:
+            raise ValueError("must have warmup_steps=0 with decay=plateau")
         return self
 
 
@@ -374,7 +405,9 @@ class Training(Group):
     name: Annotated[str, AfterValidator(_folder_name)] = ""
     """The run's folder below `runs`; empty takes the next free number."""
     fresh: bool = False
-    """Replace an earlier run of this name instead of refusing to start."""
+    """Start over instead of going on with an earlier run of this name."""
+    continue_from: str = ""
+    """Folder of a run whose best weights a new run begins with."""
     seed: int = Field(1337, ge=0, lt=2**32)
     """Fixes the first weights and every random draw of the data."""
     model: Model = WaveUNet()
@@ -585,6 +618,16 @@ Schema = TypeVar("Schema", bound=Group)
 def to_dict(config: Group) -> dict[str, Any]:
     """Nested dicts of plain values, as Sacred and json keep them."""
     return config.model_dump(mode="json")
+
+
+def flat(tree: Tree, path: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested dicts, as words, by their dotted path."""
+    for key, value in tree.items():
+        where = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, where)
+        else:
+            yield where, ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def from_dict(schema: type[Schema], tree: Tree) -> Schema:

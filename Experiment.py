@@ -4,6 +4,8 @@ Sacred parses the command line and keeps the run; Config decides what the words 
 pass with a warning, keeps `flag=false` as a truthy string and turns a list into a dict at `list.0=5`.
 """
 
+import contextlib
+import fcntl
 import functools
 import json
 import logging
@@ -13,7 +15,7 @@ import subprocess
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import Config
 
@@ -56,13 +58,21 @@ class CheckedExperiment(sacred.Experiment):
 
 
 class RunFolder(FileStorageObserver):
-    """Keeps a run in `<folder>/<name>`, or in the next free number where the configuration has no name."""
+    """Keeps a run in `<folder>/<name>`, or in the next free number where the configuration has no name.
+
+    A run that is there already goes on, if the configuration is the same; so does the last unfinished one of the same
+    configuration where there is no name.
+    """
 
     def started_event(self, *, config: Config.Tree, _id: str | None, **event: Any) -> str:
-        """Called by Sacred when a run starts; returns the folder's name, which becomes the run's id."""
-        name = _id or config["name"] or None
+        """Called by Sacred when a run starts; returns the folder's name, which becomes the run's id.
+
+        Raises:
+            ValueError: if the folder is no run, another configuration's, or another process trains it.
+        """
+        name = _id or config["name"] or self._unfinished(config)
         if name:
-            _make_room(Path(self.basedir, name), config["fresh"])
+            _make_room(Path(self.basedir, name), config)
         return super().started_event(config=config, _id=name, **event)
 
     def save_json(self, obj: Any, filename: str) -> None:
@@ -70,22 +80,76 @@ class RunFolder(FileStorageObserver):
         super().save_json(obj, filename + ".partial")
         os.replace(Path(self.dir, filename + ".partial"), Path(self.dir, filename))
 
+    def _make_run_dir(self, _id: str | None) -> None:
+        if _id is None:
+            super()._make_run_dir(_id)
+        else:
+            self.dir = os.path.join(self.basedir, _id)
+            os.makedirs(self.dir, exist_ok=True)
+        self._lock = _locked(Path(self.dir))  # until this process ends, however it ends
 
-def _make_room(folder: Path, fresh: bool) -> None:
+    def _unfinished(self, config: Config.Tree) -> str | None:
+        numbered = [path for path in Path(self.basedir).glob("*/config.json") if path.parent.name.isdigit()]
+        for path in sorted(numbered, key=lambda path: -int(path.parent.name)):
+            folder = path.parent
+            if config["fresh"] or _differences(folder, config) or _status(folder) == "COMPLETED":
+                continue
+            with contextlib.suppress(ValueError), _locked(folder):
+                print(f"going on with {folder}, which was stopped; fresh=true starts another one")
+                return folder.name
+        return None
+
+
+def _make_room(folder: Path, config: Config.Tree) -> None:
+    """Clears a folder for a run that starts over; raises ValueError where it must stay and cannot go on."""
     if not folder.exists():
         return
-    if not (folder / "run.json").is_file():
-        raise ValueError(f"{folder} exists already and is no run (it holds no run.json): choose another name=...")
-    if not fresh and not _came_to_nothing(folder):
-        raise ValueError(f"the run {folder} exists already: choose another name=..., or replace it with fresh=true")
-    shutil.rmtree(folder)
+    if not (folder / "config.json").is_file() and not _is_empty(folder):
+        raise ValueError(f"{folder} exists already and is no run (it holds no config.json): choose another name=...")
+    if config["fresh"] or _is_empty(folder):
+        with _locked(folder):
+            shutil.rmtree(folder)
+    elif differing := _differences(folder, config):
+        raise ValueError(
+            f"the run {folder} was started with other settings: {'; '.join(differing)}. Choose another name=..., start "
+            f"over with fresh=true, or begin a new run with its weights: name=... continue_from={folder}"
+        )
 
 
-def _came_to_nothing(folder: Path) -> bool:
+def _is_empty(folder: Path) -> bool:
     """Whether a run stopped before it wrote anything of its own, as after a mistake in the command line."""
-    sacred_s_own = {"config.json", "cout.txt", "info.json", "metrics.json", "run.json"}
-    stopped = json.loads((folder / "run.json").read_text())["status"] in ("FAILED", "INTERRUPTED")
-    return stopped and {path.name for path in folder.iterdir()} <= sacred_s_own
+    sacred_s_own = {".lock", "config.json", "cout.txt", "info.json", "metrics.json", "run.json"}
+    return {path.name.removesuffix(".partial") for path in folder.iterdir()} <= sacred_s_own
+
+
+def _differences(folder: Path, config: Config.Tree) -> list[str]:
+    """The settings in which a run differs from a configuration, in words."""
+    stored = dict(Config.flat(json.loads((folder / "config.json").read_text())))
+    wanted = dict(Config.flat(json.loads(json.dumps(config))))
+    keys = [key for key in {**stored, **wanted} if key != "fresh" and stored.get(key) != wanted.get(key)]
+    return [f"{key} was {stored.get(key, 'not there')} and is {wanted.get(key, 'not there')}" for key in keys]
+
+
+def _status(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "run.json").read_text())["status"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _locked(folder: Path) -> TextIO:
+    """Keeps other processes out of a run until the file that is returned is closed, or this process dies.
+
+    Raises:
+        ValueError: if another process is in.
+    """
+    file = open(folder / ".lock", "w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise ValueError(f"the run {folder} is being trained by another process") from None
+    return file
 
 
 def _git_answers() -> bool:

@@ -3,14 +3,19 @@
     python Training.py with demo data.prepared=PREPARED name=demo
     python Training.py print_config with urmp
 
-The run's folder, runs/<name>, then holds the configuration (config.json), the weights of the best validation and of
-the last (best.keras, last.keras), the losses (log.csv, curve.png) and what TensorBoard reads (tensorboard/).
+The run's folder, runs/<name>, then holds the configuration (config.json), the weights of the best validation
+(best.keras), the losses (log.jsonl, curve.png), what TensorBoard reads (tensorboard/), and all that it takes to go on
+(state.npz): the same command goes on where the run was stopped or killed, and ends as if it had not been.
 """
 
-import csv
-import importlib.util
+import functools
+import json
 import math
+import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,9 @@ from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Sources
+from Learning.loop import Loop, Rules, Watcher
+from Learning.recipe import optimizer
+from Learning.state import Course, Row, read_course, restore
 from Metrics import loss_curve
 from Models import networks
 from Models.cost import cost
@@ -29,6 +37,7 @@ from Models.losses import loss, per_example
 from Models.separation import WINDOW_SAMPLES
 
 import keras
+import numpy as np
 
 experiment = register(Experiment("training"), Config.Training, Config.PRESETS)
 experiment.observers.append(RunFolder(Utils.RUNS))
@@ -69,28 +78,41 @@ def main(_config: Config.Tree, _run: Any) -> float:
     """Trains; the result that Sacred keeps is the best validation loss."""
     config = Config.from_dict(Config.Training, _config)
     run_dir = Path(_run.observers[0].dir)
-    best = train(config, run_dir, _run.log_scalar)
-    print(f"best validation loss {best:.5g}\n{run_dir}: separate a split with  python Test.py with run={run_dir}")
-    return best
+    began = time.monotonic()
+    with stop_signals() as asked_to_stop:
+        before = read_course(run_dir / Utils.STATE)
+        course = train(config, run_dir, _run.log_scalar, asked_to_stop)
+    seconds, examples = time.monotonic() - began, course.example - before.example
+    print(f"best validation loss {course.best:.5g} at step {course.best_step} of {course.step}")
+    print(
+        f"{seconds / 60:.1f} minutes, {examples / seconds:.1f} examples/s"
+        if examples
+        else "there was nothing left to do"
+    )
+    print(f"{run_dir}: separate a split with  python Test.py with run={run_dir}")
+    return course.best or math.nan
 
 
 def train(
     config: Config.Training,
     run_dir: Path,
     log_scalar: LogScalar = lambda name, value, step: None,
-) -> float:
-    """Trains a separator into a run's folder.
+    asked_to_stop: Callable[[], bool] = lambda: False,
+) -> Course:
+    """Trains a separator into a run's folder; goes on where an earlier call was stopped, as if it had not been.
 
     Args:
         config: every number of the run.
-        run_dir: where checkpoints, log and curve go; exists.
+        run_dir: where state, weights, log and curve go; exists.
         log_scalar: told (name, value, step) after each validation.
+        asked_to_stop: whether to save and stop, asked after each step.
 
     Returns:
-        The best validation loss.
+        How far the training is: its best validation loss, and where.
 
     Raises:
-        FileNotFoundError, ValueError: if the prepared data set does not fit the configuration.
+        FileNotFoundError, ValueError: if the prepared data set does not fit the configuration, or a loss is no number.
+        Interrupted: if it was asked to stop.
     """
     data, training = config.data, config.training
     prepared, wanted = prepared_for(data), sources_of(data)
@@ -101,27 +123,99 @@ def train(
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
     examples = training_examples(config, prepared, excerpt)
     windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt)
-    separator = new_separator(config)
-    feed = from_device if data.cache == "device" else from_host
-    model, batches, validation = feed(separator, examples, windows, training)
+    course = read_course(run_dir / Utils.STATE)
+    watchers: list[Watcher] = [Bar(course, training), Log(run_dir, course, log_scalar)]
+    if not course.finished:
+        train_round(config, course, examples, windows, run_dir, watchers, asked_to_stop)
+    if training.second_round and course.round == 1 and course.step < training.steps:
+        course.begin_second_round()
+        train_round(config, course, examples, windows, run_dir, watchers, asked_to_stop)
+    return course
 
-    progress = Utils.progress(total=training.steps * training.batch_size, unit="example", label="training")
-    with progress:
-        history = model.fit(
-            batches,
-            steps_per_epoch=training.validate_every,
-            epochs=training.steps // training.validate_every,
-            validation_data=validation,
-            callbacks=list(_callbacks(training, separator, run_dir, progress, log_scalar)),
+
+def train_round(
+    config: Config.Training,
+    course: Course,
+    examples: TrainingExamples,
+    windows: Windows,
+    run_dir: Path,
+    watchers: list[Watcher],
+    asked_to_stop: Callable[[], bool],
+) -> None:
+    """Trains until the round ends: the first one, or the second with twice the batch and a tenth of the rate."""
+    training, state_path, best_path = config.training, run_dir / Utils.STATE, run_dir / Utils.BEST
+    factor = 2 if course.round == 2 else 1
+    rules = Rules(
+        steps=training.steps,
+        batch_size=training.batch_size * factor,
+        checkpoint_every=training.checkpoint_every or training.validate_every,
+        validate_every=training.validate_every,
+        patience=training.patience,
+        plateau=training.plateau_patience if training.decay == "plateau" else 0,
+        plateau_factor=training.plateau_factor,
+    )
+    separator = new_separator(config, rate=training.learning_rate / (10 if course.round == 2 else 1))
+    feed = from_device if config.data.cache == "device" else from_host
+    model, batches, validation = feed(separator, examples, windows, training, rules.batch_size)
+    if course.begins_second_round:
+        separator.load_weights(best_path)
+    elif config.continue_from and not course.step:
+        separator.load_weights(Utils.run_checkpoint(config.continue_from))
+    loop_of = functools.partial(Loop, course, rules, separator, validation, state_path, best_path, watchers)
+    while not course.finished:
+        if state_path.is_file() and not course.begins_second_round:
+            restore(state_path, separator, model)
+        left = rules.checkpoint_every - course.step % rules.checkpoint_every  # to the next checkpoint
+        whole = left == rules.checkpoint_every
+        model.fit(
+            batches(course.example),
+            steps_per_epoch=left,
+            epochs=(training.steps - course.step) // left if whole else 1,
+            callbacks=[loop_of(asked_to_stop, functools.partial(keep_offending, examples, run_dir))],
             shuffle=False,  # the examples are drawn at random
             verbose=0,
         )
-    return min(history.history["val_loss"])
+
+
+def keep_offending(examples: TrainingExamples, run_dir: Path, first: int, end: int) -> str:
+    """Keeps the examples whose loss was no number, as they entered the training; says where."""
+    context, sources = examples.batch(range(first, end))
+    arrays: dict[str, Any] = {**context, "sources": sources, "first": first}
+    with Utils.write_atomically(run_dir / Utils.OFFENDING) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
+    return f"they are in {run_dir / Utils.OFFENDING}"
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether Ctrl-C or SIGTERM was received; the second one stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+        print("stopping after this step, to save; once more stops at once", file=sys.stderr, flush=True)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+Batches = Callable[[int], Any]
+"""Endless batches to train on, from the example of a number on."""
 
 
 def from_host(
-    separator: keras.Model, examples: TrainingExamples, windows: Windows, training: Config.Optimisation
-) -> tuple[keras.Model, Any, Any]:
+    separator: keras.Model,
+    examples: TrainingExamples,
+    windows: Windows,
+    training: Config.Optimisation,
+    batch_size: int,
+) -> tuple[keras.Model, Batches, Any]:
     """What is fitted, and batches to train and to validate it on: excerpts are read and mixed by tf.data.
 
     Raises:
@@ -139,13 +233,19 @@ def from_host(
         """What this separator takes as input: a plain one wants no labels."""
         return {name: context[name] for name in separator.input}, sources
 
-    batches = training_batches(examples, training.batch_size).map(heard)
+    def batches(first: int) -> Any:
+        return training_batches(examples, batch_size, first).map(heard)
+
     return separator, batches, track_batches(windows, training.batch_size).map(heard)
 
 
 def from_device(
-    separator: keras.Model, examples: TrainingExamples, windows: Windows, training: Config.Optimisation
-) -> tuple[keras.Model, Any, Any]:
+    separator: keras.Model,
+    examples: TrainingExamples,
+    windows: Windows,
+    training: Config.Optimisation,
+    batch_size: int,
+) -> tuple[keras.Model, Batches, Any]:
     """The same with the whole data set in the accelerator's memory: excerpts are cut and mixed in the training step."""
     slots = max(examples.most_parts, windows.most_parts)
     cache = Cache(examples.prepared, tuple(dict.fromkeys(examples.tracks + windows.tracks)))
@@ -154,8 +254,11 @@ def from_device(
     context, sources = mixer(drawn)
     estimates = separator({name: context[name] for name in separator.input})
     model = keras.Model(drawn, PerExample(training.loss)(sources, estimates))
-    model.compile(separator.optimizer, lambda zeros, losses: losses, jit_compile=training.xla)
-    batches = drawn_batches(examples, cache, slots, training.batch_size)
+    steps = training.steps_per_execution
+    model.compile(
+        separator.optimizer, lambda zeros, losses: losses, jit_compile=training.xla, steps_per_execution=steps
+    )
+    batches = functools.partial(drawn_batches, examples, cache, slots, batch_size)
     return model, batches, DrawnWindows(windows, cache, slots, training.batch_size)
 
 
@@ -206,93 +309,68 @@ def prepared_for(data: Config.Data) -> Prepared:
     return prepared
 
 
-def new_separator(config: Config.Training) -> keras.Model:
+def new_separator(config: Config.Training, rate: float | None = None) -> keras.Model:
     """A separator with fresh weights, compiled for training. Sets the seed and the precision of the whole process."""
     training = config.training
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(training.precision)
     separator = networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
-    optimizer = keras.optimizers.Adam(_learning_rate(training))
-    separator.compile(optimizer, loss(training.loss), jit_compile=training.xla)
+    recipe = optimizer(
+        rate or training.learning_rate,
+        steps=training.steps,
+        optimizer=training.optimizer,
+        weight_decay=training.weight_decay,
+        decay=training.decay,
+        decay_rate=training.decay_rate,
+        decay_steps=training.decay_steps,
+        warmup_steps=training.warmup_steps,
+        clip_norm=training.clip_norm,
+        accumulate=training.accumulate,
+        ema=training.ema,
+    )
+    recipe.build(separator.trainable_variables)
+    steps = training.steps_per_execution
+    separator.compile(recipe, loss(training.loss), jit_compile=training.xla, steps_per_execution=steps)
     return separator
 
 
-def _learning_rate(training: Config.Optimisation) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    if training.decay == "exponential":
-        return keras.optimizers.schedules.ExponentialDecay(
-            training.learning_rate, training.decay_steps, training.decay_rate
-        )
-    if training.decay == "cosine":
-        return keras.optimizers.schedules.CosineDecay(training.learning_rate, training.steps)
-    return training.learning_rate
+class Bar:
+    """A progress bar: how fast, how long to go, and the loss."""
+
+    def __init__(self, course: Course, training: Config.Optimisation):
+        total = course.example + (training.steps - course.step) * training.batch_size * (course.round)
+        self.bar = Utils.progress(total=total, unit="example", label="training", initial=course.example)
+
+    def trained(self, course: Course, loss: float) -> None:
+        """Moves the bar."""
+        self.bar.set_postfix(step=course.step, loss=f"{loss:.4g}", refresh=False)
+        self.bar.update(course.example - self.bar.n)
+
+    def validated(self, course: Course, row: Row, best: bool) -> None:
+        """Nothing to show."""
 
 
-def _callbacks(
-    training: Config.Optimisation, separator: keras.Model, run_dir: Path, progress: Any, log_scalar: LogScalar
-) -> Iterator[keras.callbacks.Callback]:
-    yield Progress(progress, training.batch_size)
-    yield Checkpoints(separator, run_dir)
-    yield Log(run_dir, training.validate_every, log_scalar)
-    if training.patience:
-        yield keras.callbacks.EarlyStopping("val_loss", patience=training.patience)
-    if importlib.util.find_spec("tensorflow"):
-        yield keras.callbacks.TensorBoard(run_dir / "tensorboard", write_graph=False)
+class Log:
+    """log.jsonl, a row a validation; the curve; and what Sacred keeps."""
 
+    def __init__(self, run_dir: Path, course: Course, log_scalar: LogScalar):
+        self.run_dir, self.log_scalar = run_dir, log_scalar
+        for row in course.rows:
+            self._tell(row)
 
-class Progress(keras.callbacks.Callback):
-    """Moves the bar, example by example, and stops at the first loss that is no number."""
+    def trained(self, course: Course, loss: float) -> None:
+        """Nothing to keep."""
 
-    def __init__(self, bar: Any, batch_size: int):
-        super().__init__()
-        self.bar, self.batch_size, self.step = bar, batch_size, 0
+    def validated(self, course: Course, row: Row, best: bool) -> None:
+        """Writes all rows anew, so that the file is whole at any moment."""
+        self._tell(row)
+        with Utils.write_atomically(self.run_dir / Utils.LOG) as partial:
+            partial.write_text("".join(json.dumps(each) + "\n" for each in course.rows))
+        loss_curve(course.rows, self.run_dir / Utils.CURVE)
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.step += 1
-        if not math.isfinite(logs["loss"]):
-            raise ValueError(
-                f"the loss became {logs['loss']} at step {self.step}; a smaller training.learning_rate may help"
-            )
-        self.bar.set_postfix(loss=f"{logs['loss']:.4g}", refresh=False)
-        self.bar.update(self.batch_size)
-
-
-class Checkpoints(keras.callbacks.Callback):
-    """After each validation: the last weights, and the best if they are. A killed run leaves whole files."""
-
-    def __init__(self, separator: keras.Model, run_dir: Path):
-        super().__init__()
-        self.separator, self.run_dir, self.best = separator, run_dir, math.inf
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        names = [Utils.LAST]
-        if logs["val_loss"] < self.best:
-            self.best = logs["val_loss"]
-            names.append(Utils.BEST)
-        for name in names:
-            with Utils.write_atomically(self.run_dir / name) as partial:
-                self.separator.save(partial)
-
-
-class Log(keras.callbacks.Callback):
-    """After each validation: a row of log.csv, and the curve drawn anew."""
-
-    def __init__(self, run_dir: Path, validate_every: int, log_scalar: LogScalar):
-        super().__init__()
-        self.run_dir, self.validate_every, self.log_scalar = run_dir, validate_every, log_scalar
-        self.rows: list[dict[str, float]] = []
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        step = (epoch + 1) * self.validate_every
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row = {"step": step, "loss": logs["loss"], "validation_loss": logs["val_loss"], "learning_rate": rate}
-        self.rows.append(row)
+    def _tell(self, row: Row) -> None:
         for name in ("loss", "validation_loss"):
-            self.log_scalar(name, float(row[name]), step)
-        with Utils.write_atomically(self.run_dir / Utils.LOG) as partial, partial.open("w", newline="") as file:
-            table = csv.DictWriter(file, row)
-            table.writeheader()
-            table.writerows(self.rows)
-        loss_curve(self.rows, self.run_dir / Utils.CURVE)
+            self.log_scalar(name, float(row[name]), int(row["step"]))
 
 
 if __name__ == "__main__":

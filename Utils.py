@@ -51,7 +51,7 @@ def errors_in_one_line(script_name: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        print(f"{script_name}: interrupted", file=sys.stderr)
+        print(f"{script_name}: interrupted{f': {error}' if str(error) else ''}", file=sys.stderr)
         raise SystemExit(130) from error
     except OSError as error:
         raise SystemExit(_lines(script_name, _in_words(error))) from error
@@ -120,8 +120,10 @@ def _plain(tree: Any) -> Any:
 # ---------------------------------------------------------------- a run's folder
 
 RUNS = "runs"
-BEST, LAST = "best.keras", "last.keras"
-LOG, CURVE = "log.csv", "curve.png"
+BEST = "best.keras"
+STATE = "state.npz"
+LOG, CURVE = "log.jsonl", "curve.png"
+OFFENDING = "offending.npz"  # the examples whose loss was no number
 TESTED = "test.json"  # beside the estimates of a split, when all are there
 CLIPS = "clips.json"  # beside the clips of a split
 
@@ -226,14 +228,18 @@ class _Lines(tqdm):
         self.disable = True
 
 
-def progress(items: Iterable[Any] | None = None, total: int | None = None, unit: str = "it", label: str = "") -> tqdm:
-    """A tqdm bar on stderr with rate and time left: over `items`, or up to `total` by `.update(n)`.
+def progress(
+    items: Iterable[Any] | None = None, total: int | None = None, unit: str = "it", label: str = "", initial: int = 0
+) -> tqdm:
+    """A tqdm bar on stderr with rate and time left: over `items`, or from `initial` up to `total` by `.update(n)`.
 
     Where stderr is no terminal it prints about ten lines in all instead.
     """
     if sys.stderr.isatty():
-        return tqdm(items, total=total, unit=unit, desc=label or None, dynamic_ncols=True)
-    return _Lines(items, total=total, unit=unit, desc=label or None, ncols=0, miniters=1, mininterval=0)
+        return tqdm(items, total=total, unit=unit, desc=label or None, initial=initial, dynamic_ncols=True)
+    return _Lines(
+        items, total=total, unit=unit, desc=label or None, initial=initial, ncols=0, miniters=1, mininterval=0
+    )
 
 
 @contextmanager

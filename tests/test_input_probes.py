@@ -4,7 +4,7 @@ from Input.probes import PROBES, probed_labels
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NAMES = st.lists(st.text(max_size=12), min_size=2, max_size=6, unique=True)
@@ -19,6 +19,7 @@ def splits(draw, least=1, most=4):
     return names, [np.isin(np.arange(5), which).astype(np.float32) for which in playing]
 
 
+@settings(deadline=None, max_examples=50)
 @given(splits())
 def test_nothing_and_everything(split):
     names, labels = split
@@ -26,6 +27,7 @@ def test_nothing_and_everything(split):
     assert [told.tolist() for told in probed_labels("all_labels", names, labels)] == [[1] * 5] * len(names)
 
 
+@settings(deadline=None, max_examples=50)
 @given(splits())
 def test_one_source_that_plays_is_exchanged_for_one_that_does_not(split):
     names, labels = split
@@ -33,6 +35,7 @@ def test_one_source_that_plays_is_exchanged_for_one_that_does_not(split):
         assert sorted(told - true) == [-1, 0, 0, 0, 1] and set(told) <= {0, 1}
 
 
+@settings(deadline=None, max_examples=50)
 @given(splits())
 def test_shuffled_labels_are_another_tracks_and_other_ones(split):
     names, labels = split
@@ -46,6 +49,7 @@ def test_shuffled_labels_are_another_tracks_and_other_ones(split):
 
 
 @pytest.mark.parametrize("probe", PROBES)
+@settings(deadline=None, max_examples=50)
 @given(split=splits())
 def test_a_probe_tells_the_same_each_time_as_float32_and_leaves_the_truth_alone(probe, split):
     names, labels = split
@@ -58,6 +62,7 @@ def test_a_probe_tells_the_same_each_time_as_float32_and_leaves_the_truth_alone(
     assert not any(told is true for told, true in zip(first, labels, strict=True))
 
 
+@settings(deadline=None, max_examples=50)
 @given(splits())
 def test_a_wrong_label_depends_on_its_track_alone(split):
     names, labels = split

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {  # folder or file: what it may import besides the standard library and, relatively, itself
     "Models": {"keras", "numpy"},
     "Input": {"av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
+    "Learning": {"keras", "numpy"},
     "Metrics": {"jinja2", "matplotlib", "numpy", "pandas", "scipy"},
     "Config.py": {"pydantic"},
     "Experiment.py": {"Config", "sacred"},
@@ -25,7 +26,15 @@ ROOMS = {  # what a single module may import beyond its floor: tf.data, and what
     "Input/pretraining/pipeline.py": {"tensorflow"},
     "Input/device.py": {"keras"},
 }
-SHARED = {"Config", "Experiment", "Utils", "Models", "Input", "Metrics"}  # a script imports these, and no other script
+SHARED = {
+    "Config",
+    "Experiment",
+    "Utils",
+    "Models",
+    "Input",
+    "Learning",
+    "Metrics",
+}  # a script imports these, and no other script
 PYPI_NAMES = {"tensorflow": "tensorflow-cpu"}
 NEVER_IMPORTED = {"setuptools", "tensorboard"}  # sacred and Keras's callback need them
 

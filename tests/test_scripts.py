@@ -3,19 +3,16 @@
 import importlib
 import json
 import os
-import runpy
 import shutil
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from scripts import Said, call
 
-ROOT = Path(__file__).resolve().parents[1]
 RATE_HZ = 8_000
 TINY = (
     "demo",
@@ -28,31 +25,6 @@ TINY = (
     "training.validate_every=2",
     "training.xla=false",
 )
-
-
-class Said(NamedTuple):
-    """What a script left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-def call(script: str, *arguments: object) -> int:
-    """Runs a script as `python script arguments` would, in this process; returns its exit status."""
-    before = sys.argv
-    sys.argv = [str(ROOT / script), *map(str, arguments)]
-    try:
-        runpy.run_path(str(ROOT / script), run_name="__main__")
-    except SystemExit as stop:
-        if isinstance(stop.code, str):
-            print(stop.code, file=sys.stderr)
-            return 1
-        return stop.code or 0
-    finally:
-        sys.argv = before
-        keras.config.set_dtype_policy("float32")
-    return 0
 
 
 @pytest.fixture
@@ -222,6 +194,43 @@ def test_separation_of_a_file_is_that_of_test_py(place, said):
         np.testing.assert_allclose(soundfile.read(stem)[0], expected, atol=1e-6)
 
 
+def test_probes_separate_as_if_the_labels_were_others_and_are_scored(place, said):
+    """What a probe left is what Separate.py gives when it is told those labels."""
+    probes = "probes=no_labels,all_labels,wrong_label"
+    assert said("Test.py", "with", "run=runs/tiny", probes).code == 0
+    piece = test_piece()
+    mixture = next(piece.glob("AuMix*"))
+    sources = ("bn", "cl", "db", "fl", "hn", "ob", "sax", "tba", "tbn", "tpt", "va", "vc", "vn")
+    separate = ("--run", "runs/tiny", "--float32", "--labels", ",".join(sources), "--out", "told_all")
+    assert said("Separate.py", mixture, *separate).code == 0
+    probed = Path("runs/tiny/probes/all_labels/estimates/test", piece.name)
+    assert {stem.name for stem in probed.iterdir()} == {f"{source}.wav" for source in sources}
+    for stem in probed.iterdir():
+        expected = soundfile.read(Path("told_all", mixture.stem, stem.name))[0]
+        np.testing.assert_allclose(soundfile.read(stem)[0], expected, atol=1e-6)
+    true = set(labels_of_the_test_piece().split(","))
+    wrong = {stem.stem for stem in Path("runs/tiny/probes/wrong_label/estimates/test", piece.name).iterdir()}
+    assert len(wrong - true) == len(true - wrong) == 1
+    result = said("Evaluate.py", "with", "run=runs/tiny", probes, "jobs=1")
+    assert result.code == 0 and "all labels" in result.out, result.err
+    changes = pd.read_csv("runs/tiny/scores/test/probes.csv").set_index(["probe", "metric"])
+    assert changes.loc[("true labels", "SDR"), "mean"] == 0 and changes.loc[("wrong_label", "SDR"), "mean"] != 0
+
+
+def test_clips_of_the_test_are_kept(place):
+    listening = Path("runs/tiny/listening/test")
+    [clip] = json.loads((listening / "clips.json").read_text())
+    piece, best = test_piece(), listening / "best"
+    assert (clip["rank"], clip["track"]) == ("best", piece.name)
+    kinds = {f"{source}.{kind}.flac" for source in piece.name.split("_")[2:] for kind in ("reference", "estimate")}
+    assert {path.name for path in best.iterdir()} == kinds | {"mixture.flac"}
+    mixture, rate_hz = soundfile.read(next(piece.glob("AuMix*")))
+    clipped, _ = soundfile.read(best / "mixture.flac")
+    start = round(clip["start_seconds"] * rate_hz)
+    expected = clip["gain"] * mixture[start : start + len(clipped)]
+    np.testing.assert_allclose(clipped, expected, atol=1e-3)
+
+
 def test_an_unreadable_file_among_good_ones_is_named_and_the_good_ones_are_separated(place, said):
     Path("mixed").mkdir()
     soundfile.write("mixed/good.wav", np.zeros(500), RATE_HZ)
@@ -261,6 +270,8 @@ MISTAKES = {
     "no run": (("Test.py", "with", "run=runs/nothing"), "no run at runs/nothing"),
     "run without checkpoint": (("Test.py", "with", "run=runs/untrained"), "has no checkpoint"),
     "no such split": (("Test.py", "with", "run=runs/tiny", "split=tset"), "no track in the split 'tset'"),
+    "nothing to probe": (("Test.py", "with", "run=runs/plain", "probes=no_labels"), "there is nothing to probe"),
+    "not probed": (("Evaluate.py", "with", "run=runs/tiny", "probes=shuffled_labels"), "probes=shuffled_labels"),
     "not tested": (("Evaluate.py", "with", "run=runs/tiny", "split=train"), "no finished estimates"),
     "nothing to evaluate": (("Evaluate.py",), "expected run=RUN or estimates=DIR"),
     "no such audio": (("Separate.py", "no.wav", *SEPARATE[2:]), "no such audio file: no.wav"),

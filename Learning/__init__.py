@@ -1,0 +1,9 @@
+"""Learning: a separator + batches -> a trained separator, which survives being stopped at any moment.
+
+- `recipe`: how the weights are changed: optimizer, learning rate, averages.
+- `state`: all that a run needs to go on, in one file.
+- `loop`: what happens between two steps: checkpoints, validations, the end.
+
+Words: a *step* is one batch; a *leg* is what one process trains without a change of batch size; a *round* ends when
+validation no longer gets better.
+"""

@@ -1,0 +1,191 @@
+"""What happens between the steps of a leg: checkpoints, validations, early stops, and being stopped."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from .state import Course, Row, restore_metrics, save_state
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop, and has saved its state."""
+
+
+class Watcher(Protocol):
+    """Who is told what happens; nothing of it changes the training."""
+
+    def trained(self, course: Course, loss: float) -> None:
+        """After each execution of steps: the mean loss since the last checkpoint."""
+
+    def validated(self, course: Course, row: Row, best: bool) -> None:
+        """After each validation, when the best weights are kept; the separator has the validated weights."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When what happens.
+
+    Args:
+        steps: of the whole training.
+        batch_size: of this leg.
+        checkpoint_every: steps; divides `validate_every`.
+        validate_every: steps; divides `steps`.
+        patience: validations without a better one until the round ends; 0 for no early stop.
+        plateau: validations without a better one until the learning rate is lowered; 0 for never.
+        plateau_factor: by how much.
+    """
+
+    steps: int
+    batch_size: int
+    checkpoint_every: int
+    validate_every: int
+    patience: int
+    plateau: int
+    plateau_factor: float
+
+
+class Loop(keras.callbacks.Callback):
+    """Keeps a run's state, its log and its best weights while `fit` trains.
+
+    An epoch of `fit` is the piece of a leg between two checkpoints.
+
+    Args:
+        course: how far the run is; changed as it goes on.
+        rules: when what happens.
+        separator: what is trained; the fitted model may be another one around it.
+        validation: batches to validate on.
+        state_path: where the state is kept.
+        best_path: where the best weights are kept.
+        watchers: who is told.
+        asked_to_stop: whether the process has been asked to stop.
+        offending: told the numbers (first, one past the last) of the examples of the step that gave no number; returns
+            a sentence on where they are kept.
+        writes: whether this process writes files; of several one does.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        rules: Rules,
+        separator: keras.Model,
+        validation: Any,
+        state_path: Path,
+        best_path: Path,
+        watchers: list[Watcher],
+        asked_to_stop: Callable[[], bool],
+        offending: Callable[[int, int], str],
+        writes: bool = True,
+    ):
+        super().__init__()
+        self.course, self.rules, self.separator, self.validation = course, rules, separator, validation
+        self.state_path, self.best_path, self.writes = state_path, best_path, writes
+        self.watchers, self.asked_to_stop, self.offending = watchers, asked_to_stop, offending
+        self.first_step = course.step
+        self.resumes = course.step % rules.checkpoint_every > 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.first_step = self.course.step
+        if self.resumes:  # in the middle of a piece: its running mean goes on
+            restore_metrics(self.state_path, self.separator, self.model)
+            self.resumes = False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        before = self.course.step, self.course.example
+        self.course.step = self.first_step + batch + 1
+        self.course.example += (self.course.step - before[0]) * self.rules.batch_size
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            steps = (
+                f"{before[0] + 1}" if self.course.step == before[0] + 1 else f"{before[0] + 1} to {self.course.step}"
+            )
+            raise ValueError(
+                f"the loss became {loss} at step {steps}, examples {before[1]} to {self.course.example - 1}; "
+                f"{self.offending(before[1], self.course.example)}; a smaller training.learning_rate or "
+                "training.clip_norm=1 may help"
+            )
+        for watcher in self.watchers:
+            watcher.trained(self.course, loss)
+        if self.asked_to_stop() and self.course.step % self.rules.checkpoint_every:
+            if hasattr(self.model, "jax_state_sync"):
+                self.model.jax_state_sync()
+            self._save()
+            raise Interrupted(f"stopped at step {self.course.step}; the same command goes on from there")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.course.losses.append(float(logs["loss"]))
+        if self.course.step % self.rules.validate_every == 0:
+            self._validate()
+        self._save()
+        if self.course.finished or self.course.step >= self.rules.steps:
+            self.model.stop_training = True
+        elif self.asked_to_stop():
+            raise Interrupted(f"stopped at step {self.course.step}; the same command goes on from there")
+
+    def _validate(self) -> None:
+        course = self.course
+        with averaged_weights(self.model):
+            loss = float(self.model.evaluate(self.validation, verbose=0, return_dict=True)["loss"])
+            if not math.isfinite(loss):
+                raise ValueError(f"the validation loss became {loss} at step {course.step}")
+            row = {
+                "step": course.step,
+                "loss": float(np.mean(course.losses)),
+                "validation_loss": loss,
+                "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            }
+            course.rows.append(row)
+            course.losses.clear()
+            better = course.round_best is None or loss < course.round_best
+            best = course.best is None or loss < course.best
+            if better:
+                course.round_best = loss
+            course.waited = 0 if better else course.waited + 1
+            course.lowered = 0 if better else course.lowered + 1
+            if best:
+                course.best, course.best_step = loss, course.step
+                if self.writes:
+                    keep_weights(self.separator, self.best_path)
+            for watcher in self.watchers:
+                watcher.validated(course, row, best)
+        if self.rules.plateau and course.lowered >= self.rules.plateau:
+            course.lowered = 0
+            self.model.optimizer.learning_rate = row["learning_rate"] * self.rules.plateau_factor
+        course.finished = course.step >= self.rules.steps or bool(
+            self.rules.patience and course.waited >= self.rules.patience
+        )
+
+    def _save(self) -> None:
+        self.course.begins_second_round = False
+        if self.writes:
+            save_state(self.state_path, self.course, self.separator, self.model)
+
+
+def keep_weights(separator: keras.Model, path: Path) -> None:
+    """Writes a separator, whole or not at all."""
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        separator.save(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """The moving averages in the place of the weights, where the optimizer keeps any."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    trained = [np.array(variable.value) for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, trained, strict=True):
+            variable.assign(value)

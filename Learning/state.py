@@ -1,0 +1,128 @@
+"""All that a run needs to go on where it was stopped, in one file: whole, or the one before."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+Row = dict[str, float]
+"""What the log tells of a validation: step, loss, validation_loss, learning_rate."""
+
+
+@dataclass
+class Course:
+    """How far a training has come, beside its weights.
+
+    Args:
+        step: batches that were trained on.
+        example: number of the next example.
+        round: the first, or the second with a larger batch.
+        finished: whether nothing is left to do.
+        best: the best validation loss of the run, and `best_step` its step.
+        round_best: the best validation loss of the round.
+        waited: validations since the best one of this round.
+        lowered: validations since the learning rate was last lowered, or the best one.
+        begins_second_round: whether the state is still that of the first round.
+        losses: mean training loss of each piece between two checkpoints since the last validation.
+        rows: one a validation.
+    """
+
+    step: int = 0
+    example: int = 0
+    round: int = 1
+    finished: bool = False
+    best: float | None = None
+    best_step: int = 0
+    round_best: float | None = None
+    waited: int = 0
+    lowered: int = 0
+    begins_second_round: bool = False
+    losses: list[float] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    def begin_second_round(self) -> None:
+        """From the best weights, with nothing waited for."""
+        self.round, self.finished, self.begins_second_round = 2, False, True
+        self.round_best, self.waited, self.lowered = self.best, 0, 0
+
+
+def save_state(path: Path, course: Course, separator: keras.Model, model: keras.Model) -> None:
+    """Writes the course and every number of the weights, the optimizer, its averages and the running metrics.
+
+    Args:
+        path: the file; it takes the place of the one before when it is whole.
+        course: how far it is.
+        separator: what is trained.
+        model: what is fitted: the separator, or a model around it, with the optimizer.
+
+    Raises:
+        OSError: if it cannot be written; the file before stays.
+    """
+    arrays: dict[str, Any] = {f"{n:05}": np.asarray(each.value) for n, each in enumerate(_all(separator, model))}
+    arrays["course"] = np.array(json.dumps(dataclasses.asdict(course)))
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        with open(partial, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_course(path: Path) -> Course:
+    """How far a run is; at its start where there is no file.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if not path.is_file():
+        return Course()
+    try:
+        with np.load(path) as arrays:
+            return Course(**json.loads(str(arrays["course"])))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ValueError(f"{path} is damaged ({error}); start over with fresh=true") from None
+
+
+def restore(path: Path, separator: keras.Model, model: keras.Model) -> None:
+    """Sets every number that `save_state` wrote.
+
+    Raises:
+        ValueError: if the file holds other variables.
+    """
+    variables = _all(separator, model)
+    with np.load(path) as arrays:
+        values = [arrays[name] for name in sorted(set(arrays.files) - {"course"})]
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [value.shape for value in values]:
+        raise ValueError(f"{path} holds {len(values)} arrays that are not those of this model and optimizer")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def restore_metrics(path: Path, separator: keras.Model, model: keras.Model) -> None:
+    """Sets the running metrics alone, which Keras starts anew."""
+    first = len(_all(separator, model)) - len(model.metrics_variables)
+    with np.load(path) as arrays:
+        for number, variable in enumerate(model.metrics_variables, first):
+            variable.assign(arrays[f"{number:05}"])
+
+
+def _all(separator: keras.Model, model: keras.Model) -> list[Any]:
+    return list(_distinct([*separator.variables, *model.optimizer.variables], model.metrics_variables))
+
+
+def _distinct(*lists: list[Any]) -> Iterator[Any]:
+    seen: set[int] = set()
+    for variable in (variable for each in lists for variable in each):
+        if id(variable) not in seen:
+            seen.add(id(variable))
+            yield variable
