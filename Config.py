@@ -382,6 +382,9 @@ class Optimisation(Group):
     steps_per_execution: int = Field(1, ge=1)
     """Steps that the accelerator takes before Python is asked again; divides `checkpoint_every`."""
 
+    processes: int = Field(1, ge=1)
+    """Processes that train together on JAX, each with its accelerators (`docs/scale.md`)."""
+
     @model_validator(mode="after")
     def _divide_each_other(self) -> "Optimisation":
         checkpoint_every = self.checkpoint_every or self.validate_every
@@ -415,6 +418,12 @@ class Training(Group):
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
     training: Optimisation = Optimisation()
+
+    @model_validator(mode="after")
+    def _has_a_name_for_all(self) -> "Training":
+        if self.training.processes > 1 and not self.name:
+            raise ValueError("must have a name=... that all training.processes share")
+        return self
 
 
 class Test(Group):
@@ -610,6 +619,16 @@ ORIGINS: Mapping[str, str] = {
 }
 """Where each preset comes from."""
 
+GRIDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    # The question of the original: does conditioning on labels help, which method, and where?
+    "conditioning": {
+        "model.conditioning": ("concat", "additive", "multiplicative", "film"),
+        "model.places": ("bottleneck", "every", "output"),
+        "seed": ("1", "2", "3"),
+    },
+}
+"""What Sweep.py varies, by name."""
+
 # ---------------------------------------------------------------- checks
 
 Schema = TypeVar("Schema", bound=Group)
@@ -657,6 +676,40 @@ def resolve(schema: type[Schema], presets: Mapping[str, Tree], names: Sequence[s
     for name in names:
         tree = _merged(tree, _preset(name, presets))
     return _validated(schema, _merged(tree, updates))
+
+
+def alternatives(names: Sequence[str], key: str, value: str) -> list[str]:
+    """The values that `key=value` of a grid means: one if it is valid as a whole, else those between slashes or commas.
+
+    Args:
+        names: the presets that it changes.
+        key: dotted.
+        value: as on a command line.
+
+    Raises:
+        ValueError: one line about the first value that is none.
+    """
+    faults = []
+    for values in ([value], value.split("/"), value.split(",")):
+        try:
+            for each in values:
+                resolve(Training, PRESETS, names, nested({key: each}))
+            return values
+        except ValueError as error:
+            faults.append(error)
+    raise faults[1 if "/" in value else -1]
+
+
+def nested(keys: Mapping[str, Any]) -> Tree:
+    """Values by dotted key as nested dicts."""
+    tree: dict[str, Any] = {}
+    for key, value in keys.items():
+        *groups, last = key.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[last] = value
+    return tree
 
 
 def _preset(name: str, presets: Mapping[str, Tree]) -> Tree:

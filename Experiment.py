@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import Config
+import Utils
 
 with warnings.catch_warnings():  # sacred 0.8.7 imports pkg_resources, which warns of its own end
     warnings.simplefilter("ignore")
@@ -26,6 +27,9 @@ with warnings.catch_warnings():  # sacred 0.8.7 imports pkg_resources, which war
     from sacred.utils import apply_backspaces_and_linefeeds, convert_to_nested_dict
 
 sacred.SETTINGS.CAPTURE_MODE = "sys"  # the default, "fd", hides the terminal from progress bars
+
+
+FREE = ("fresh", "training.processes")  # settings that may change between the parts of a run
 
 
 class CheckedExperiment(sacred.Experiment):
@@ -71,14 +75,25 @@ class RunFolder(FileStorageObserver):
             ValueError: if the folder is no run, another configuration's, or another process trains it.
         """
         name = _id or config["name"] or self._unfinished(config)
+        self.follows = config["training"]["processes"] > 1 and Utils.process_index() > 0
+        if self.follows:  # the first process keeps the run of them all
+            self.dir, self.run_entry, self.config = os.path.join(self.basedir, name), {"resources": []}, config
+            return name
         if name:
             _make_room(Path(self.basedir, name), config)
         return super().started_event(config=config, _id=name, **event)
 
     def save_json(self, obj: Any, filename: str) -> None:
         """Called by Sacred every ten seconds; a run that is killed meanwhile keeps the whole file of before."""
+        if self.follows:
+            return
         super().save_json(obj, filename + ".partial")
         os.replace(Path(self.dir, filename + ".partial"), Path(self.dir, filename))
+
+    def save_cout(self) -> None:
+        """Called by Sacred with what the script printed."""
+        if not self.follows:
+            super().save_cout()
 
     def _make_run_dir(self, _id: str | None) -> None:
         if _id is None:
@@ -92,7 +107,7 @@ class RunFolder(FileStorageObserver):
         numbered = [path for path in Path(self.basedir).glob("*/config.json") if path.parent.name.isdigit()]
         for path in sorted(numbered, key=lambda path: -int(path.parent.name)):
             folder = path.parent
-            if config["fresh"] or _differences(folder, config) or _status(folder) == "COMPLETED":
+            if config["fresh"] or _differences(folder, config) or Utils.run_status(folder) == "COMPLETED":
                 continue
             with contextlib.suppress(ValueError), _locked(folder):
                 print(f"going on with {folder}, which was stopped; fresh=true starts another one")
@@ -126,15 +141,19 @@ def _differences(folder: Path, config: Config.Tree) -> list[str]:
     """The settings in which a run differs from a configuration, in words."""
     stored = dict(Config.flat(json.loads((folder / "config.json").read_text())))
     wanted = dict(Config.flat(json.loads(json.dumps(config))))
-    keys = [key for key in {**stored, **wanted} if key != "fresh" and stored.get(key) != wanted.get(key)]
+    keys = [key for key in {**stored, **wanted} if key not in FREE and stored.get(key) != wanted.get(key)]
     return [f"{key} was {stored.get(key, 'not there')} and is {wanted.get(key, 'not there')}" for key in keys]
 
 
-def _status(folder: Path) -> str:
+def is_taken(folder: Path) -> bool:
+    """Whether another process trains a run."""
     try:
-        return str(json.loads((folder / "run.json").read_text())["status"])
-    except (OSError, ValueError, KeyError):
-        return ""
+        _locked(folder).close()
+    except ValueError:
+        return True
+    except OSError:  # there is no such run yet
+        return False
+    return False
 
 
 def _locked(folder: Path) -> TextIO:

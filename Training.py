@@ -14,6 +14,7 @@ import math
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,17 +28,22 @@ from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Sources
+from Learning.board import Board
+from Learning.devices import Devices, joined
 from Learning.loop import Loop, Rules, Watcher
 from Learning.recipe import optimizer
 from Learning.state import Course, Row, read_course, restore
-from Metrics import loss_curve
+from Metrics import loss_curve, spectrogram_grid
 from Models import networks
 from Models.cost import cost
 from Models.losses import loss, per_example
 from Models.separation import WINDOW_SAMPLES
 
 import keras
+import matplotlib.image
 import numpy as np
+
+WAITING_STEPS = 50  # over which it is told how many wait for their batch
 
 experiment = register(Experiment("training"), Config.Training, Config.PRESETS)
 experiment.observers.append(RunFolder(Utils.RUNS))
@@ -115,6 +121,8 @@ def train(
         Interrupted: if it was asked to stop.
     """
     data, training = config.data, config.training
+    devices = joined(training.processes)
+    devices.require_even(training.batch_size)
     prepared, wanted = prepared_for(data), sources_of(data)
     for remark in require_trainable(prepared, wanted):
         print(f"note: {remark}")
@@ -122,24 +130,30 @@ def train(
     output_samples = lengths.output_samples(data.output_samples)
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
     examples = training_examples(config, prepared, excerpt)
-    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt)
+    full = training.batch_size if devices.count > 1 else 1
+    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full)
     course = read_course(run_dir / Utils.STATE)
-    watchers: list[Watcher] = [Bar(course, training), Log(run_dir, course, log_scalar)]
+    waiting = Waiting(examples)
+    watchers: list[Watcher] = [waiting]
+    if devices.writes:
+        watchers += [Bar(course, training, waiting), Log(run_dir, course, log_scalar)]
     if not course.finished:
-        train_round(config, course, examples, windows, run_dir, watchers, asked_to_stop)
+        train_round(config, devices, course, examples, windows, run_dir, watchers, waiting, asked_to_stop)
     if training.second_round and course.round == 1 and course.step < training.steps:
         course.begin_second_round()
-        train_round(config, course, examples, windows, run_dir, watchers, asked_to_stop)
+        train_round(config, devices, course, examples, windows, run_dir, watchers, waiting, asked_to_stop)
     return course
 
 
 def train_round(
     config: Config.Training,
+    devices: Devices,
     course: Course,
     examples: TrainingExamples,
     windows: Windows,
     run_dir: Path,
     watchers: list[Watcher],
+    waiting: "Waiting",
     asked_to_stop: Callable[[], bool],
 ) -> None:
     """Trains until the round ends: the first one, or the second with twice the batch and a tenth of the rate."""
@@ -156,13 +170,19 @@ def train_round(
     )
     separator = new_separator(config, rate=training.learning_rate / (10 if course.round == 2 else 1))
     feed = from_device if config.data.cache == "device" else from_host
-    model, batches, validation = feed(separator, examples, windows, training, rules.batch_size)
+    model, batches, validation = feed(separator, examples, windows, training, rules.batch_size, devices.share)
     if course.begins_second_round:
         separator.load_weights(best_path)
     elif config.continue_from and not course.step:
         separator.load_weights(Utils.run_checkpoint(config.continue_from))
-    loop_of = functools.partial(Loop, course, rules, separator, validation, state_path, best_path, watchers)
+    if devices.processes == 1:
+        listen = functools.partial(audition, separator, windows, training.batch_size, run_dir)
+        board = Board(run_dir / "tensorboard", course, separator, config.data.sample_rate_hz, listen, waiting.share)
+        watchers = [*watchers, board]
+    offending = functools.partial(keep_offending, examples, run_dir)
+    asked = devices.agreed(asked_to_stop)
     while not course.finished:
+        devices.wait()
         if state_path.is_file() and not course.begins_second_round:
             restore(state_path, separator, model)
         left = rules.checkpoint_every - course.step % rules.checkpoint_every  # to the next checkpoint
@@ -171,10 +191,50 @@ def train_round(
             batches(course.example),
             steps_per_epoch=left,
             epochs=(training.steps - course.step) // left if whole else 1,
-            callbacks=[loop_of(asked_to_stop, functools.partial(keep_offending, examples, run_dir))],
+            callbacks=[
+                Loop(
+                    course,
+                    rules,
+                    separator,
+                    validation,
+                    devices,
+                    state_path,
+                    best_path,
+                    watchers,
+                    asked,
+                    offending,
+                    filled=len(windows) / windows.count,
+                )
+            ],
             shuffle=False,  # the examples are drawn at random
             verbose=0,
         )
+
+
+def audition(
+    separator: keras.Model, windows: Windows, count: int, run_dir: Path
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The first windows for validation, which are consecutive, as they sound now.
+
+    Returns:
+        Signals (T, C) by name: the mixture, and each source that plays as it is and as it is estimated; and their
+        spectrograms (H, W, 3), which are kept in the run's folder too.
+    """
+    context, sources = windows.batch(range(min(count, len(windows))))
+    heard = {name: context[name] for name in separator.input}
+    estimates = np.concatenate(keras.ops.convert_to_numpy(separator.predict_on_batch(heard)))
+    references = np.concatenate(sources)
+    margin = (context["mixture"].shape[1] - sources.shape[1]) // 2
+    mixture = np.concatenate(context["mixture"][:, margin : margin + sources.shape[1]])
+    rows = [[("mixture", mixture), ("sum of the estimates", estimates.sum(axis=1))]]
+    for index in np.flatnonzero(np.any(references, axis=(0, 2))):
+        name = windows.sources.names[index]
+        rows.append([(f"{name}, reference", references[:, index]), (f"{name}, estimate", estimates[:, index])])
+    png = run_dir / "spectrograms.png"
+    if np.any(mixture):
+        spectrogram_grid(rows, windows.prepared.sample_rate_hz, png)
+    picture = matplotlib.image.imread(png)[..., :3] if png.is_file() else np.zeros((1, 1, 3), np.float32)
+    return {title.replace(", ", "/"): signal for row in rows for title, signal in row}, picture
 
 
 def keep_offending(examples: TrainingExamples, run_dir: Path, first: int, end: int) -> str:
@@ -215,6 +275,7 @@ def from_host(
     windows: Windows,
     training: Config.Optimisation,
     batch_size: int,
+    share: tuple[int, int],
 ) -> tuple[keras.Model, Batches, Any]:
     """What is fitted, and batches to train and to validate it on: excerpts are read and mixed by tf.data.
 
@@ -229,14 +290,14 @@ def from_host(
             "data.cache=device"
         ) from None
 
-    def heard(context: dict, sources: Any) -> tuple[dict, Any]:
+    def heard(context: dict, *targets: Any) -> tuple:
         """What this separator takes as input: a plain one wants no labels."""
-        return {name: context[name] for name in separator.input}, sources
+        return {name: context[name] for name in separator.input}, *targets
 
     def batches(first: int) -> Any:
-        return training_batches(examples, batch_size, first).map(heard)
+        return training_batches(examples, batch_size, first, share).map(heard)
 
-    return separator, batches, track_batches(windows, training.batch_size).map(heard)
+    return separator, batches, track_batches(windows, training.batch_size, share).map(heard)
 
 
 def from_device(
@@ -245,6 +306,7 @@ def from_device(
     windows: Windows,
     training: Config.Optimisation,
     batch_size: int,
+    share: tuple[int, int],
 ) -> tuple[keras.Model, Batches, Any]:
     """The same with the whole data set in the accelerator's memory: excerpts are cut and mixed in the training step."""
     slots = max(examples.most_parts, windows.most_parts)
@@ -258,8 +320,11 @@ def from_device(
     model.compile(
         separator.optimizer, lambda zeros, losses: losses, jit_compile=training.xla, steps_per_execution=steps
     )
-    batches = functools.partial(drawn_batches, examples, cache, slots, batch_size)
-    return model, batches, DrawnWindows(windows, cache, slots, training.batch_size)
+
+    def batches(first: int) -> Any:
+        return drawn_batches(examples, cache, slots, batch_size, first, share)
+
+    return model, batches, DrawnWindows(windows, cache, slots, training.batch_size, share)
 
 
 class PerExample(keras.layers.Layer):
@@ -334,16 +399,43 @@ def new_separator(config: Config.Training, rate: float | None = None) -> keras.M
     return separator
 
 
-class Bar:
-    """A progress bar: how fast, how long to go, and the loss."""
+class Waiting:
+    """Whether the input keeps up: the share of steps at whose end the next batch was not there yet."""
 
-    def __init__(self, course: Course, training: Config.Optimisation):
+    def __init__(self, examples: TrainingExamples):
+        self.examples, self.recent, self.warned = examples, deque[bool](maxlen=WAITING_STEPS), False
+
+    def share(self) -> float:
+        """Of the last steps, in [0, 1]."""
+        return sum(self.recent) / max(1, len(self.recent))
+
+    def trained(self, course: Course, loss: float) -> None:
+        """Looks whether the next batch is there, and says once if it mostly is not."""
+        self.recent.append(self.examples.reached <= course.example)
+        if len(self.recent) == WAITING_STEPS and self.share() > 0.5 and not self.warned:
+            self.warned = True
+            print(
+                f"note: {self.share():.0%} of the steps wait for their batch: the input is the bottleneck. On an "
+                "accelerator data.cache=device reads nothing; else fewer data.parts, faster disks or more cores help",
+                file=sys.stderr,
+            )
+
+    def validated(self, course: Course, row: Row, best: bool) -> None:
+        """Nothing to do."""
+
+
+class Bar:
+    """A progress bar: how fast, how long to go, the loss, and whether the input keeps up."""
+
+    def __init__(self, course: Course, training: Config.Optimisation, waiting: "Waiting"):
+        self.waiting = waiting
         total = course.example + (training.steps - course.step) * training.batch_size * (course.round)
         self.bar = Utils.progress(total=total, unit="example", label="training", initial=course.example)
 
     def trained(self, course: Course, loss: float) -> None:
         """Moves the bar."""
-        self.bar.set_postfix(step=course.step, loss=f"{loss:.4g}", refresh=False)
+        waiting = f"{self.waiting.share():.0%}"
+        self.bar.set_postfix(step=course.step, loss=f"{loss:.4g}", waiting=waiting, refresh=False)
         self.bar.update(course.example - self.bar.n)
 
     def validated(self, course: Course, row: Row, best: bool) -> None:

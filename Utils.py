@@ -150,6 +150,20 @@ def run_config(run_dir: str | Path) -> dict[str, Any]:
     return config
 
 
+def run_status(run_dir: str | Path) -> str:
+    """What Sacred last wrote of a run: RUNNING, COMPLETED, INTERRUPTED or FAILED; empty where there is none."""
+    try:
+        return str(json.loads(Path(run_dir, "run.json").read_text())["status"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def process_index() -> int:
+    """This process's place among those that train together, as the launcher of each told it; 0 for one alone."""
+    told = ("JAX_PROCESS_ID", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "TPU_WORKER_ID")
+    return next((int(os.environ[name]) for name in told if os.environ.get(name, "").isdigit()), 0)
+
+
 def run_checkpoint(run_dir: str | Path, name: str = BEST) -> Path:
     """Path of a run's checkpoint.
 

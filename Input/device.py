@@ -76,23 +76,28 @@ def drawn_batches(
     mine = piece_of(batch_size, share)
     while True:
         numbers = range(first + index * mine, first + (index + 1) * mine)
-        yield _stacked([drawn_arrays(examples, cache, number, slots) for number in numbers])
+        batch = _stacked([drawn_arrays(examples, cache, number, slots) for number in numbers])
+        examples.reached = numbers[-1] + 1
+        yield batch
         first += batch_size
 
 
 class DrawnWindows(keras.utils.PyDataset):
     """What `track_batches` would hold, as numbers, with zeros in the place of targets."""
 
-    def __init__(self, windows: Windows, cache: Cache, slots: int, batch_size: int):
+    def __init__(self, windows: Windows, cache: Cache, slots: int, batch_size: int, share: tuple[int, int] = (0, 1)):
         super().__init__()
         self.windows, self.cache, self.slots, self.batch_size = windows, cache, slots, batch_size
+        self.first, self.mine = share[0] * piece_of(batch_size, share), piece_of(batch_size, share)
 
     def __len__(self) -> int:
         return -(-len(self.windows) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Drawn, np.ndarray]:
-        numbers = range(index * self.batch_size, min((index + 1) * self.batch_size, len(self.windows)))
-        return _stacked([drawn_arrays(self.windows, self.cache, number, self.slots) for number in numbers])
+    def __getitem__(self, index: int) -> tuple:
+        start = index * self.batch_size + self.first
+        numbers = range(start, min(start + self.mine, len(self.windows)))
+        batch = _stacked([drawn_arrays(self.windows, self.cache, number, self.slots) for number in numbers])
+        return batch if self.windows.full == 1 else (*batch, self.windows.weights(numbers))
 
 
 def _stacked(rows: list[Drawn]) -> tuple[Drawn, np.ndarray]:

@@ -77,6 +77,7 @@ class Examples(ABC):
     ):
         self.prepared, self.tracks, self.sources = prepared, tracks, sources
         self.excerpt, self.augmentation = excerpt, augmentation
+        self.reached = 0  # one past the last example that was made: how far the input is ahead
         try:
             for track in tracks:
                 sources.labels(track)
@@ -106,6 +107,7 @@ class Examples(ABC):
         sources = _zeros((count, excerpt.output_samples, len(self.sources), channels))
         for number, *arrays in zip(numbers, mixtures, labels, sources, strict=True):
             self._write(number, *arrays)
+        self.reached = max(self.reached, numbers[-1] + 1)
         return {"mixture": mixtures, "labels": labels}, sources
 
     def _write(self, number: int, mixture: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> None:
@@ -264,17 +266,26 @@ class Windows(Examples):
 
     Args:
         prepared, tracks, sources, excerpt: as for `Examples`.
+        full: where many devices need full batches: the last window is repeated up to a multiple of this number.
 
     Raises:
         ValueError: if an instrument is not among the sources.
     """
 
-    def __init__(self, prepared: Prepared, tracks: tuple[Track, ...], sources: Sources, excerpt: Excerpt):
+    def __init__(
+        self, prepared: Prepared, tracks: tuple[Track, ...], sources: Sources, excerpt: Excerpt, full: int = 1
+    ):
         super().__init__(prepared, tracks, sources, excerpt, Augmentation())
         self.spans = [(track, start) for track in tracks for start in range(0, track.samples, excerpt.output_samples)]
+        self.count, self.full = len(self.spans), full
+        self.spans += self.spans[-1:] * (-self.count % full)
 
     def __len__(self) -> int:
         return len(self.spans)
+
+    def weights(self, numbers: Sequence[int]) -> np.ndarray:
+        """1.0 for each window, 0.0 for one that is there to fill the batch: (B,), float32."""
+        return (np.asarray(numbers) < self.count).astype(np.float32)
 
     def draw(self, number: int) -> list[DrawnPart]:
         """The parts of window `number`, as they are."""

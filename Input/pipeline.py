@@ -34,20 +34,30 @@ def training_batches(
     )
 
 
-def track_batches(windows: Windows, batch_size: int) -> tf.data.Dataset:
+def track_batches(windows: Windows, batch_size: int, share: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
     """Batches of consecutive windows, every sample of every track once; the last batch may be smaller.
 
     Args:
         windows: the windows, in order.
         batch_size: B at most.
+        share: as of `training_batches`.
 
     Returns:
-        Elements as `training_batches`.
+        Elements as `training_batches`; where the windows fill all batches, with the windows' weights (B,) behind them.
     """
+    mine = piece_of(batch_size, share)
+
+    def weighted(start: tf.Tensor, end: tf.Tensor) -> tuple:
+        if windows.full == 1:
+            return read(start, end)
+        weights = tf.cast(tf.range(start, end) < windows.count, tf.float32)
+        return *read(start, end), tf.ensure_shape(weights, (mine,))
+
+    read = _batch(windows, None if windows.full == 1 else mine)
     return (
-        tf.data.Dataset.range(0, len(windows), batch_size)
-        .map(lambda start: (start, tf.minimum(start + batch_size, len(windows))))
-        .map(_batch(windows, None), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        tf.data.Dataset.range(share[0] * mine, len(windows), batch_size)
+        .map(lambda start: (start, tf.minimum(start + mine, len(windows))))
+        .map(weighted, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from .devices import Devices
 from .state import Course, Row, restore_metrics, save_state
 
 
@@ -60,13 +61,14 @@ class Loop(keras.callbacks.Callback):
         rules: when what happens.
         separator: what is trained; the fitted model may be another one around it.
         validation: batches to validate on.
+        devices: what trains; one process of several writes.
         state_path: where the state is kept.
         best_path: where the best weights are kept.
         watchers: who is told.
-        asked_to_stop: whether the process has been asked to stop.
+        asked_to_stop: whether the process has been asked to stop, told the step.
         offending: told the numbers (first, one past the last) of the examples of the step that gave no number; returns
             a sentence on where they are kept.
-        writes: whether this process writes files; of several one does.
+        filled: how many times as many windows there are in the validation as count, for full batches.
     """
 
     def __init__(
@@ -75,16 +77,17 @@ class Loop(keras.callbacks.Callback):
         rules: Rules,
         separator: keras.Model,
         validation: Any,
+        devices: Devices,
         state_path: Path,
         best_path: Path,
         watchers: list[Watcher],
-        asked_to_stop: Callable[[], bool],
+        asked_to_stop: Callable[[int], bool],
         offending: Callable[[int, int], str],
-        writes: bool = True,
+        filled: float = 1.0,
     ):
         super().__init__()
         self.course, self.rules, self.separator, self.validation = course, rules, separator, validation
-        self.state_path, self.best_path, self.writes = state_path, best_path, writes
+        self.state_path, self.best_path, self.devices, self.filled = state_path, best_path, devices, filled
         self.watchers, self.asked_to_stop, self.offending = watchers, asked_to_stop, offending
         self.first_step = course.step
         self.resumes = course.step % rules.checkpoint_every > 0
@@ -111,7 +114,7 @@ class Loop(keras.callbacks.Callback):
             )
         for watcher in self.watchers:
             watcher.trained(self.course, loss)
-        if self.asked_to_stop() and self.course.step % self.rules.checkpoint_every:
+        if self.course.step % self.rules.checkpoint_every and self.asked_to_stop(self.course.step):
             if hasattr(self.model, "jax_state_sync"):
                 self.model.jax_state_sync()
             self._save()
@@ -124,13 +127,13 @@ class Loop(keras.callbacks.Callback):
         self._save()
         if self.course.finished or self.course.step >= self.rules.steps:
             self.model.stop_training = True
-        elif self.asked_to_stop():
+        elif self.asked_to_stop(self.course.step):
             raise Interrupted(f"stopped at step {self.course.step}; the same command goes on from there")
 
     def _validate(self) -> None:
         course = self.course
         with averaged_weights(self.model):
-            loss = float(self.model.evaluate(self.validation, verbose=0, return_dict=True)["loss"])
+            loss = self.filled * float(self.model.evaluate(self.validation, verbose=0, return_dict=True)["loss"])
             if not math.isfinite(loss):
                 raise ValueError(f"the validation loss became {loss} at step {course.step}")
             row = {
@@ -149,7 +152,7 @@ class Loop(keras.callbacks.Callback):
             course.lowered = 0 if better else course.lowered + 1
             if best:
                 course.best, course.best_step = loss, course.step
-                if self.writes:
+                if self.devices.writes:
                     keep_weights(self.separator, self.best_path)
             for watcher in self.watchers:
                 watcher.validated(course, row, best)
@@ -162,7 +165,7 @@ class Loop(keras.callbacks.Callback):
 
     def _save(self) -> None:
         self.course.begins_second_round = False
-        if self.writes:
+        if self.devices.writes:
             save_state(self.state_path, self.course, self.separator, self.model)
 
 

@@ -148,6 +148,22 @@ def test_a_part_with_too_many_channels_is_named(tmp_path):
         read(FolderReferences(tmp_path, "test"), ("vn", "vc"))
 
 
+def test_a_sum_takes_no_notice_of_the_recorded_mixture(tmp_path):
+    vn = noise(1_000, 1, 1)
+    add_track(tmp_path / "t", vn=vn, mixture=noise(3_000, 2, 2))
+    truth = read(FolderReferences(tmp_path, "test"), ("vn",))
+    np.testing.assert_array_equal(truth.references[:, 0], vn)
+    np.testing.assert_array_equal(truth.mixture, vn)
+
+
+def test_every_fault_of_the_layout_is_a_line(tmp_path):
+    for track in "abc":
+        add_track(tmp_path / track, **({"vn": noise(50)} if track == "b" else {"mixture": noise(50)}))
+    with pytest.raises(ValueError) as stop:
+        FolderReferences(tmp_path, "test")
+    assert [line.split(" holds")[0] for line in str(stop.value).split("\n")] == [f"{tmp_path}/a", f"{tmp_path}/c"]
+
+
 # ---------------------------------------------------------------- URMP
 
 

@@ -15,16 +15,17 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {  # folder or file: what it may import besides the standard library and, relatively, itself
     "Models": {"keras", "numpy"},
     "Input": {"av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
-    "Learning": {"keras", "numpy"},
+    "Learning": {"keras", "numpy", "tensorboardX"},
     "Metrics": {"jinja2", "matplotlib", "numpy", "pandas", "scipy"},
     "Config.py": {"pydantic"},
-    "Experiment.py": {"Config", "sacred"},
+    "Experiment.py": {"Config", "Utils", "sacred"},
     "Utils.py": {"numpy", "tqdm"},
 }
 ROOMS = {  # what a single module may import beyond its floor: tf.data, and what runs inside the training step
     "Input/pipeline.py": {"tensorflow"},
     "Input/pretraining/pipeline.py": {"tensorflow"},
     "Input/device.py": {"keras"},
+    "Learning/devices.py": {"jax"},
 }
 SHARED = {
     "Config",
@@ -36,7 +37,7 @@ SHARED = {
     "Metrics",
 }  # a script imports these, and no other script
 PYPI_NAMES = {"tensorflow": "tensorflow-cpu"}
-NEVER_IMPORTED = {"setuptools", "tensorboard"}  # sacred and Keras's callback need them
+NEVER_IMPORTED = {"setuptools", "tensorboard"}  # sacred needs the one, people the other
 
 
 def sources(root: Path, floor: str) -> list[Path]:

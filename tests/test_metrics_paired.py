@@ -130,6 +130,7 @@ def test_a_track_is_the_mean_over_its_sources_of_the_medians_over_frames():
     rows = rows_of({
         ("a", "vn", "estimate", "SDR"): [1, 2, 9],
         ("a", "vc", "estimate", "SDR"): [np.nan, 5, 7],
+        ("a", "va", "estimate", "SDR"): [18],
         ("a", "fl", "estimate", "SDR"): [np.inf, np.inf],  # exact: no number to average
         ("b", "vn", "estimate", "SDR"): [100],  # trivial
         ("b", "vn", "mixture", "SI-SDR"): [60],
@@ -141,7 +142,7 @@ def test_a_track_is_the_mean_over_its_sources_of_the_medians_over_frames():
     }).assign(run="x")  # fmt: skip
     scores = Metrics.track_scores(rows, "SDR")
     assert scores.columns.tolist() == ["x"]
-    assert scores["x"].dropna().to_dict() == {"a": 4, "b": -3}
+    assert scores["x"].dropna().to_dict() == {"a": (2 + 6 + 18) / 3, "b": -3}
     assert Metrics.track_scores(rows, "SI-SDR")["x"].to_dict() == {"a": 70}
     assert Metrics.track_scores(rows, "SDR", "mixture")["x"].to_dict() == {"a": 50}
 

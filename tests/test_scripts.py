@@ -117,6 +117,8 @@ def test_an_unconditioned_run_trains_and_separates_without_labels(place, said):
     plain = ("model.conditioning=none", "data.prepared=prepared", "name=plain")
     assert said("Training.py", "with", *TINY, *plain).code == 0
     assert said("Test.py", "with", "run=runs/plain").code == 0
+    probed = said("Test.py", "with", "run=runs/plain", "probes=no_labels")
+    assert probed.code == 1 and "Test.py: error: the run runs/plain hears no labels" in probed.err
     mixture = next(test_piece().glob("AuMix*"))
     assert said("Separate.py", mixture, "--run", "runs/plain", "--stems", "vn,bn", "--out", "all").code == 0
     assert {path.name for path in Path("all", mixture.stem).iterdir()} == {"vn.wav", "bn.wav"}
@@ -270,7 +272,6 @@ MISTAKES = {
     "no run": (("Test.py", "with", "run=runs/nothing"), "no run at runs/nothing"),
     "run without checkpoint": (("Test.py", "with", "run=runs/untrained"), "has no checkpoint"),
     "no such split": (("Test.py", "with", "run=runs/tiny", "split=tset"), "no track in the split 'tset'"),
-    "nothing to probe": (("Test.py", "with", "run=runs/plain", "probes=no_labels"), "there is nothing to probe"),
     "not probed": (("Evaluate.py", "with", "run=runs/tiny", "probes=shuffled_labels"), "probes=shuffled_labels"),
     "not tested": (("Evaluate.py", "with", "run=runs/tiny", "split=train"), "no finished estimates"),
     "nothing to evaluate": (("Evaluate.py",), "expected run=RUN or estimates=DIR"),

@@ -1,0 +1,120 @@
+"""One accelerator or many, one process or several: what there is, and how it shares a batch. Many devices need JAX."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+HEARTBEAT_SECONDS = 30  # after which a process that died is missed
+ASKED_EVERY = 10  # steps, between which several processes do not ask each other whether to stop
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What trains.
+
+    Args:
+        count: accelerators of all processes together.
+        process: this process's index.
+        processes: how many there are.
+    """
+
+    count: int = 1
+    process: int = 0
+    processes: int = 1
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """This process's index and how many share each batch."""
+        return self.process, self.processes
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.process == 0
+
+    def require_even(self, batch_size: int) -> None:
+        """Raises ValueError if the devices cannot share a batch evenly."""
+        if batch_size % self.count:
+            raise ValueError(
+                f"expected a training.batch_size that {self.count} devices share evenly. Received: {batch_size}; "
+                f"{batch_size // self.count * self.count or self.count} is one"
+            )
+
+    def wait(self) -> None:
+        """Waits for all other processes to come here."""
+        if self.processes > 1:
+            _multihost().sync_global_devices("checkpoint")
+
+    def agreed(self, asked: Callable[[], bool]) -> Callable[[int], bool]:
+        """Whether any process was asked to stop, told the step: all processes give the same answer at a step."""
+        if self.processes == 1:
+            return lambda step: asked()
+
+        def any_asked(step: int) -> bool:
+            return step % ASKED_EVERY == 0 and bool(_multihost().process_allgather(np.array(asked())).any())
+
+        return any_asked
+
+
+def joined(processes: int) -> Devices:
+    """The devices, to be called once before anything is computed; every batch is then shared by all of them.
+
+    Several processes find each other as JAX does: on TPU pods, SLURM and Open MPI by themselves, elsewhere by the
+    environment variables JAX_COORDINATOR_ADDRESS (host:port of the first process) and JAX_PROCESS_ID.
+
+    Args:
+        processes: how many train together; 1 for this one alone.
+
+    Raises:
+        ValueError: if there should be several and the backend is not JAX, or they do not find each other.
+    """
+    if keras.backend.backend() != "jax":
+        if processes > 1:
+            raise ValueError(
+                f"expected training.processes=1 on {keras.backend.backend()}. Received: {processes}; several processes "
+                "train on JAX: KERAS_BACKEND=jax"
+            )
+        return Devices()
+    import jax
+
+    if processes > 1:
+        _join(jax, processes)
+    devices = Devices(jax.device_count(), jax.process_index(), jax.process_count())
+    if devices.count > 1:
+        keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+    return devices
+
+
+def _join(jax: Any, processes: int) -> None:
+    if jax.distributed.is_initialized():
+        return
+    said = {"num_processes": processes, "process_id": int(os.environ.get("JAX_PROCESS_ID", -1))}
+    by_hand = "JAX_COORDINATOR_ADDRESS" in os.environ and said["process_id"] >= 0
+    try:
+        jax.distributed.initialize(**(said if by_hand else {}), heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{processes} processes could not find each other ({str(error).splitlines()[0]}); outside of TPU pods, "
+            "SLURM and Open MPI set JAX_COORDINATOR_ADDRESS=host:port and JAX_PROCESS_ID=0,1,... for each"
+        ) from None
+    if jax.process_count() != processes:
+        raise ValueError(
+            f"expected training.processes={processes}. Received: {jax.process_count()} that found each other"
+        )
+
+
+def lost_peer(error: BaseException) -> bool:
+    """Whether an error means that another process of the training is gone."""
+    jax = sys.modules.get("jax")
+    return bool(jax and jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError))
+
+
+def _multihost() -> Any:
+    from jax.experimental import multihost_utils
+
+    return multihost_utils
