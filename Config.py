@@ -765,7 +765,7 @@ def _one_line(schema: type[Group], mistake: Any) -> str:
         return f"'{path}' is missing; received {received!r}"
     expected = re.sub(r"^(\w+ should|Value error, must)", "must", mistake["msg"]).partition(", unable to")[0]
     if mistake["type"] == "value_error" and isinstance(received, dict):  # keys that contradict each other
-        return f"'{path}' {expected}"
+        return f"'{path}' {expected}" if path else f"the settings {expected}"
     choices = {word: word for word in re.findall(r"'(.*?)'", expected)} if mistake["type"] == "literal_error" else {}
     return f"'{path}' {expected}; received {received!r}{_did_you_mean(received, choices)}"
 

@@ -61,7 +61,11 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
     for split in config.split:
         by_probe = {}
         for probe in ("", *config.probes):
-            task = run_task(config, split, probe) if config.run else folders_task(config, split)
+            try:
+                task = run_task(config, split, probe) if config.run else folders_task(config, split)
+            except (ValueError, FileNotFoundError) as error:
+                faults.append(str(error))
+                continue
             faults += score_tracks(task, config)
             scores = scores_of(task)
             if not scores.empty:
@@ -70,7 +74,7 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
         if config.probes and "" in by_probe:
             yield f"{split}, probes", *write_probes(by_probe, config, split)
     if faults:
-        raise ValueError("\n".join(faults))
+        raise ValueError("\n".join(dict.fromkeys(faults)))
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ def run_task(config: Config.Evaluate, split: str, probe: str) -> Task:
     tested = json.loads((estimates_dir / Utils.TESTED).read_text())
     prepared = Prepared(config.prepared or data.prepared)
     tracks = tuple(track for track in prepared.split(split) if track.name in tested["tracks"])
-    wanted = sounding(Sources(data.sources, data.sums), tracks)
+    wanted = Sources(data.sources, data.sums)
     out = Path(config.out, probe, split) if config.out else Utils.scores_dir(config.run, split, probe)
     truth = PreparedReferences(prepared, tracks)
     name = f"{Path(config.run).name}, {probe}" if probe else Path(config.run).name
@@ -203,12 +207,6 @@ def require_some(estimates_dir: Path, truth: References) -> None:
         )
 
 
-def sounding(wanted: Sources, tracks: tuple[Ensemble, ...]) -> Sources:
-    """Those of the sources that have a part in one of the tracks."""
-    present = np.max([wanted.labels(track) for track in tracks], axis=0)
-    return Sources(tuple(name for name, here in zip(wanted.names, present, strict=True) if here), wanted.sums)
-
-
 def score_tracks(task: Task, config: Config.Evaluate) -> list[str]:
     """Scores what was not scored yet, several tracks at a time, a file after the other; returns what went wrong."""
     if config.fresh:
@@ -234,7 +232,7 @@ def score_tracks(task: Task, config: Config.Evaluate) -> list[str]:
             continue
         Metrics.write_track_scores(rows, task.files)
         with (task.files / SCORED).open("a") as file:
-            file.write(json.dumps({"track": name, "key": keys[name]}) + "\n")
+            file.write(f"\n{json.dumps({'track': name, 'key': keys[name]})}\n")  # also after a line that was torn
     return faults
 
 

@@ -68,24 +68,28 @@ class RunFolder(FileStorageObserver):
     configuration where there is no name.
     """
 
+    follows = False
+
     def started_event(self, *, config: Config.Tree, _id: str | None, **event: Any) -> str:
         """Called by Sacred when a run starts; returns the folder's name, which becomes the run's id.
 
         Raises:
             ValueError: if the folder is no run, another configuration's, or another process trains it.
         """
-        name = _id or config["name"] or self._unfinished(config)
-        self.follows = config["training"]["processes"] > 1 and Utils.process_index() > 0
+        self.dir: str | None = None
+        name: str | None = _id or config["name"] or self._unfinished(config)
+        self.follows = config.get("training", {}).get("processes", 1) > 1 and Utils.process_index() > 0
         if self.follows:  # the first process keeps the run of them all
-            self.dir, self.run_entry, self.config = os.path.join(self.basedir, name), {"resources": []}, config
-            return name
+            self.dir, self.config = os.path.join(self.basedir, config["name"]), config
+            self.run_entry: dict[str, Any] = {"resources": []}
+            return config["name"]
         if name:
             _make_room(Path(self.basedir, name), config)
         return super().started_event(config=config, _id=name, **event)
 
     def save_json(self, obj: Any, filename: str) -> None:
         """Called by Sacred every ten seconds; a run that is killed meanwhile keeps the whole file of before."""
-        if self.follows:
+        if self.follows or self.dir is None:
             return
         super().save_json(obj, filename + ".partial")
         os.replace(Path(self.dir, filename + ".partial"), Path(self.dir, filename))
@@ -95,13 +99,35 @@ class RunFolder(FileStorageObserver):
         if not self.follows:
             super().save_cout()
 
+    def completed_event(self, stop_time: Any, result: Any) -> None:
+        """Called by Sacred when the run ends well."""
+        super().completed_event(stop_time, result)
+        self._unlock()
+
+    def interrupted_event(self, interrupt_time: Any, status: str) -> None:
+        """Called by Sacred when the run is stopped."""
+        super().interrupted_event(interrupt_time, status)
+        self._unlock()
+
+    def failed_event(self, fail_time: Any, fail_trace: Any) -> None:
+        """Called by Sacred when the run fails, also where it could not start: then there is nothing to keep."""
+        if self.dir is not None:
+            super().failed_event(fail_time, fail_trace)
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if not self.follows:
+            self._lock.close()
+
     def _make_run_dir(self, _id: str | None) -> None:
         if _id is None:
             super()._make_run_dir(_id)
-        else:
-            self.dir = os.path.join(self.basedir, _id)
-            os.makedirs(self.dir, exist_ok=True)
-        self._lock = _locked(Path(self.dir))  # until this process ends, however it ends
+            self._lock = _locked(Path(str(self.dir)))  # until this process ends, however it ends
+            return
+        folder = Path(self.basedir, _id)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(folder)
+        self.dir = str(folder)
 
     def _unfinished(self, config: Config.Tree) -> str | None:
         numbered = [path for path in Path(self.basedir).glob("*/config.json") if path.parent.name.isdigit()]

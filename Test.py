@@ -32,6 +32,7 @@ import keras
 import numpy as np
 
 CLIP_SECONDS = 8
+RANKS = ("best", "median", "worst")
 
 experiment = register(Experiment("test"), Config.Test)
 
@@ -144,11 +145,11 @@ def keep_clips(
     shutil.rmtree(out, ignore_errors=True)
     ranked = sorted((track for track in ranking if not np.isnan(ranking[track])), key=lambda track: -ranking[track])
     ranks: dict[Track, str] = {}
-    for rank, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
+    for rank, place in (("best", 0), ("worst", -1), ("median", len(ranked) // 2)):
         if ranked:
             ranks.setdefault(ranked[place], rank)
     clips = []
-    for track, rank in ranks.items():
+    for track, rank in sorted(ranks.items(), key=lambda item: RANKS.index(item[1])):
         heard, references, rate_hz = truth.read(track, wanted, mixture)
         estimates = read_stems(estimates_dir / track.name, wanted.names, rate_hz, heard.shape)
         excerpt = Metrics.liveliest(references, CLIP_SECONDS * rate_hz)

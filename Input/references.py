@@ -1,6 +1,7 @@
 """What estimates are scored against: each track's sources and mixture, of a prepared data set or a folder of audio."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -10,7 +11,7 @@ from .audio import audio_info, read_audio, with_channels
 from .prepared import Prepared, Sources, Track, source_major
 from .readers.layouts import audio_files, folders
 from .readers.musdb import STEM, stem_track
-from .readers.own_stems import folder_track
+from .readers.own_stems import folder_track, is_split
 from .readers.urmp import urmp_tracks
 from .track_preparation import UNEVEN_SECONDS, SourcePart, SourceTrack
 
@@ -85,8 +86,9 @@ class FolderReferences:
             FileNotFoundError, ValueError: if a file is missing or damaged, rates or lengths differ, or no mixture was
                 recorded.
         """
-        rate_hz = _common_rate_hz(track)
-        heard = {part: read_audio(part.path, None, part.stream, part.span_seconds) for part in track.files}
+        files = track.parts if mixture == "sum" else track.files
+        rate_hz = _common_rate_hz(files)
+        heard = {part: read_audio(part.path, None, part.stream, part.span_seconds) for part in files}
         channels = max(signal.shape[1] for signal in heard.values())
         samples = max(len(signal) for signal in heard.values())
         references = source_major(samples, len(wanted), channels)
@@ -110,18 +112,30 @@ def _tracks(root: Path, split: str) -> list[SourceTrack]:
         raise FileNotFoundError(f"no such folder: {root}")
     if any(root.glob("*/AuSep_*")):
         return [track for track in urmp_tracks(root)[0] if track.split == split]
-    place = root / split if (root / split).is_dir() else root
+    named = [folder.name for folder in folders(root) if is_split(folder.name)]
+    if named and split not in named:
+        raise FileNotFoundError(f"{root} holds no track of the split '{split}'; it has: {', '.join(named)}")
+    place = root / split if named else root
     stems = [path for path in audio_files(place) if path.name.endswith(STEM)]
     if stems:
         return [stem_track(path, split) for path in stems]
-    return [folder_track(folder, split) for folder in folders(place) if audio_files(folder)]
+    tracks, faults = [], []
+    for folder in folders(place):
+        if audio_files(folder):
+            try:
+                tracks.append(folder_track(folder, split))
+            except ValueError as error:
+                faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join(faults))
+    return tracks
 
 
-def _common_rate_hz(track: SourceTrack) -> int:
-    rates_hz = {audio_info(part.path, part.stream).sample_rate_hz for part in track.files}
+def _common_rate_hz(files: Sequence[SourcePart]) -> int:
+    rates_hz = {audio_info(part.path, part.stream).sample_rate_hz for part in files}
     if len(rates_hz) > 1:
         given = ", ".join(f"{rate} Hz" for rate in sorted(rates_hz))
-        raise ValueError(f"{track.parts[0].path.parent}: expected files of one sample rate. Received: {given}")
+        raise ValueError(f"{files[0].path.parent}: expected files of one sample rate. Received: {given}")
     return rates_hz.pop()
 
 
@@ -133,5 +147,8 @@ def _whole(signal: np.ndarray, part: SourcePart, samples: int, channels: int, ra
             "expected parts of one length"
         )
     padded = np.zeros((samples, channels), np.float32)
-    padded[: len(signal)] = with_channels(signal, channels)
+    try:
+        padded[: len(signal)] = with_channels(signal, channels)
+    except ValueError as error:
+        raise ValueError(f"{part.path}: {error}") from None
     return padded

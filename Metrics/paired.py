@@ -61,7 +61,8 @@ def paired_difference(first: ArrayLike, second: ArrayLike) -> Paired:
     Sources: Efron 1979, "Bootstrap methods: another look at the jackknife"; Wilcoxon 1945, "Individual comparisons by
     ranking methods".
     """
-    difference = np.asarray(second, np.float64) - np.asarray(first, np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = np.asarray(second, np.float64) - np.asarray(first, np.float64)
     difference = difference[np.isfinite(difference)]
     if not difference.size:
         return Paired(0, *[np.nan] * 5)
@@ -142,7 +143,7 @@ def _change(row: pd.Series, probe: str) -> list[str]:
 
 
 def _sdr(rows: pd.DataFrame) -> pd.Series:
-    return track_scores(rows, "SDR").iloc[:, 0]
+    return track_scores(rows, "SDR").mean(axis=1)  # of the one run that there is
 
 
 def _leaked_percent(rows: pd.DataFrame) -> pd.Series:

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import subprocess
 import sys
@@ -100,13 +101,41 @@ def test_runs_without_a_name_are_numbered(experiment):
     ]
 
 
-def test_a_finished_run_is_not_overwritten_unless_told(experiment):
+def test_the_same_command_goes_on_with_its_run_and_another_one_is_refused(experiment):
     command(experiment, "with name=a seed=1")
-    with pytest.raises(SystemExit, match="error: the run runs/a exists already: choose another name=..., or replace"):
-        command(experiment, "with name=a seed=2")
-    assert stored("a")["seed"] == 1
+    Path("runs/a/work.txt").touch()
+    assert command(experiment, "with name=a seed=1")._id == "a" and Path("runs/a/work.txt").exists()
+    message = (
+        "^tiny.py: error: the run runs/a was started with other settings: net.levels was 3 and is 4; seed was 1 and "
+        "is 2. Choose another name=..., start over with fresh=true, or begin a new run with its weights: name=... "
+    )
+    with pytest.raises(SystemExit, match=message):
+        command(experiment, "with name=a seed=2 net.levels=4")
+    assert stored("a")["seed"] == 1 and Path("runs/a/work.txt").exists()
     command(experiment, "with name=a seed=2 fresh=true")
-    assert stored("a")["seed"] == 2
+    assert stored("a")["seed"] == 2 and not Path("runs/a/work.txt").exists()
+
+
+def test_the_same_command_finds_its_unfinished_run_without_a_name(experiment, capsys):
+    experiment.mistake = KeyboardInterrupt()
+    with pytest.raises(SystemExit):
+        command(experiment, "with seed=3")
+    experiment.mistake = None
+    assert command(experiment, "with seed=4")._id == "2"
+    assert command(experiment, "with seed=3")._id == "1"
+    assert "going on with runs/1, which was stopped" in capsys.readouterr().out
+    assert command(experiment, "with seed=3")._id == "3"  # the first one is finished now
+
+
+def test_a_run_that_another_process_trains_is_left_alone(experiment):
+    command(experiment, "with name=a")
+    before = Path("runs/a/run.json").read_text()
+    with open("runs/a/.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for fresh in ("", " fresh=true"):
+            with pytest.raises(SystemExit, match="the run runs/a is being trained by another process"):
+                command(experiment, f"with name=a{fresh}")
+    assert Path("runs/a/run.json").read_text() == before
 
 
 def test_a_run_that_came_to_nothing_is_replaced(experiment):
@@ -120,7 +149,8 @@ def test_a_run_that_came_to_nothing_is_replaced(experiment):
 def test_a_run_that_has_only_begun_is_not_replaced(experiment):
     Path("runs/a").mkdir(parents=True)
     Path("runs/a/run.json").write_text('{"status": "RUNNING"}')
-    with pytest.raises(SystemExit, match="the run runs/a exists already"):
+    Path("runs/a/state.npz").touch()
+    with pytest.raises(SystemExit, match="runs/a exists already and is no run"):
         command(experiment, "with name=a")
 
 

@@ -65,6 +65,11 @@ def own_stems(root: Path, validation: float = 0.1, test: float = 0.1) -> tuple[l
     return tracks, changed + other_files(root)
 
 
+def is_split(name: str) -> bool:
+    """Whether a folder of this name holds the tracks of a split."""
+    return name.lower() in SPLIT_NAMES or name.lower().startswith("test_")
+
+
 def _in_root(found: list[Path]) -> tuple[list[tuple[str, Path]], list[str]]:
     """The folder of each track, its split yet to be drawn; faults."""
     splits = [folder for folder in found if folder.name.lower() in SPLIT_NAMES]

@@ -1,0 +1,182 @@
+"""A run that is killed at random moments, and started again, ends as one that is not: to the bit."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from scripts import call
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE_HZ = 8_000
+SMALL = (
+    *("demo", f"data.sample_rate_hz={RATE_HZ}", "data.output_samples=500", "data.prepared=prepared"),
+    *("model.levels=2", "model.filters=2", "training.batch_size=2", "training.xla=false"),
+    *("training.steps=60", "training.validate_every=20", "training.checkpoint_every=5"),
+)
+# All that has a memory of its own: the averages, the gradients that wait, a rate that falls by what validation said.
+MEMORY = ("training.ema=0.9", "training.accumulate=2", "training.decay=plateau", "training.plateau_patience=1")
+KILLS = {"tensorflow": 14, "jax": 8}
+
+# Starts a training in a fork of a process that has imported everything, so that a start takes no seconds.
+SERVER = """
+import os, runpy, sys
+root = sys.argv[1]
+sys.path.insert(0, root)
+import Training
+if os.environ["KERAS_BACKEND"] == "tensorflow":
+    import tensorflow
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        sys.stdout = sys.stderr
+        sys.argv = [f"{root}/Training.py", *line.split()]
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+            print(stop.code, file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(code or 0)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Server:
+    """Trains in processes that can be killed."""
+
+    def __init__(self, backend: str, folder: Path):
+        cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        self.errors = folder / f"{backend}.txt"
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SERVER, ROOT],
+            env=os.environ | cache | {"KERAS_BACKEND": backend},
+            cwd=folder,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors.open("w"),
+        )
+
+    def start(self, *words: str) -> int:
+        """Starts a training; returns its process."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(" ".join(("with", *words)) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline() or pytest.fail(self.errors.read_text()))
+
+    def wait(self) -> int:
+        """Waits for the end of the training; returns its exit status."""
+        assert self.process.stdout
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        """Ends the server."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a small prepared data set."""
+    folder = tmp_path_factory.mktemp("place")
+    before = Path.cwd()
+    os.chdir(folder)
+    render = ("--pieces", 4, "--seconds", 6, "--sample-rate", RATE_HZ, "--lineups", "vn_vc,fl_cl", "--workers", 1)
+    assert call("Prepare.py", "synthetic", "urmp", *render) == 0
+    assert call("Prepare.py", "urmp", "urmp", "prepared", "--sample-rate", RATE_HZ, "--workers", 1) == 0
+    yield folder
+    os.chdir(before)
+
+
+def state(name: str) -> dict[str, np.ndarray]:
+    with np.load(f"runs/{name}/state.npz") as arrays:
+        return dict(arrays)
+
+
+def step_of(name: str) -> int:
+    path = Path(f"runs/{name}/state.npz")
+    return json.loads(str(state(name)["course"]))["step"] if path.is_file() else 0
+
+
+def same_run(one: str, other: str) -> None:
+    first, second = state(one), state(other)
+    assert first.keys() == second.keys()
+    assert [key for key in first if not np.array_equal(first[key], second[key])] == []
+    assert Path(f"runs/{one}/log.jsonl").read_bytes() == Path(f"runs/{other}/log.jsonl").read_bytes()
+    best = [keras.saving.load_model(f"runs/{name}/best.keras", compile=False).get_weights() for name in (one, other)]
+    assert all(np.array_equal(a, b) for a, b in zip(*best, strict=True))
+
+
+@pytest.mark.parametrize("backend", KILLS)
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(place, backend):
+    pytest.importorskip(backend)
+    server, whole, killed = Server(backend, place), f"whole_{backend}", f"killed_{backend}"
+    try:
+        server.start(*SMALL, *MEMORY, f"name={whole}")
+        began = time.monotonic()
+        assert server.wait() == 0, server.errors.read_text()
+        seconds = time.monotonic() - began
+        random.seed(0)
+        statuses, steps = [], [0]
+        for number in range(KILLS[backend]):
+            pid = server.start(*SMALL, *MEMORY, f"name={killed}")
+            how = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[number % 4]
+            wait_for_a_moment(number, Path(f"runs/{killed}"), seconds)
+            with contextlib.suppress(ProcessLookupError):  # it was quicker
+                os.kill(pid, how)
+            statuses.append(server.wait())
+            steps.append(step_of(killed))
+            assert steps[-1] >= steps[-2], "a checkpoint was lost"
+            if statuses[-1] == 0:  # it came to its end: the next one has it all to do again
+                Path(f"runs/{killed}").rename(f"runs/{killed}_{number}")
+                same_run(whole, f"{killed}_{number}")
+                steps.append(0)
+        server.start(*SMALL, *MEMORY, f"name={killed}")
+        assert server.wait() == 0, server.errors.read_text()
+        assert set(statuses) <= {0, -9, 130}, (statuses, server.errors.read_text())
+        assert statuses.count(-9) >= KILLS[backend] / 4 and 130 in statuses and len(set(steps)) > 2, (statuses, steps)
+        same_run(whole, killed)
+    finally:
+        server.close()
+
+
+def wait_for_a_moment(number: int, run_dir: Path, seconds: float) -> None:
+    """Until a random one of a run, or, every third time, until a checkpoint is being written."""
+    until = time.monotonic() + seconds
+    if number % 3 == 0:
+        while time.monotonic() < until and not list(run_dir.glob(".partial-*")):
+            time.sleep(0.0005)
+    else:
+        time.sleep(random.uniform(0.2, 0.9) * seconds)
+
+
+def test_a_full_disk_and_a_folder_that_cannot_be_written_keep_the_last_good_state(place, monkeypatch):
+    import Learning.state
+
+    path = place / "kept.npz"
+    separator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    separator.compile("adam", "mse")
+    Learning.state.save_state(path, Learning.state.Course(step=5), separator, separator)
+    before = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError):
+        Learning.state.save_state(path, Learning.state.Course(step=9), separator, separator)
+    assert path.read_bytes() == before and not list(place.glob(".partial-*"))
+    monkeypatch.undo()
+    assert Learning.state.read_course(path).step == 5
