@@ -370,7 +370,7 @@ class Optimisation(Group):
     validate_every: int = Field(2_000, ge=1)
     """Steps between two validations, each followed by a checkpoint; divides `steps`."""
     checkpoint_every: int = Field(0, ge=0)
-    """Steps that are lost at most when the process is killed; divides `validate_every`, 0 is as often as that."""
+    """Steps that are lost at most when the process is killed; 0 for those between two validations."""
     patience: int = Field(20, ge=0)
     """Validations without a better loss before training stops; 0 never stops early."""
     second_round: bool = False
@@ -380,22 +380,25 @@ class Optimisation(Group):
     xla: bool = True
     """Compile the training step with XLA: faster after a minute of compiling."""
     steps_per_execution: int = Field(1, ge=1)
-    """Steps that the accelerator takes before Python is asked again; divides `checkpoint_every`."""
+    """Steps that the accelerator takes before Python is asked again; divides the other two."""
 
     processes: int = Field(1, ge=1)
     """Processes that train together on JAX, each with its accelerators (`docs/scale.md`)."""
 
+    @property
+    def piece(self) -> int:
+        """Steps between two checkpoints: the longest of which both validations and checkpoints are multiples."""
+        return math.gcd(self.checkpoint_every, self.validate_every)  # of 0 and n: n
+
     @model_validator(mode="after")
     def _divide_each_other(self) -> "Optimisation":
-        checkpoint_every = self.checkpoint_every or self.validate_every
         for larger, smaller, numbers in (
             ("steps", "validate_every", (self.steps, self.validate_every)),
-            ("validate_every", "checkpoint_every", (self.validate_every, checkpoint_every)),
-            ("checkpoint_every", "steps_per_execution", (checkpoint_every, self.steps_per_execution)),
+            ("checkpoint_every and validate_every", "steps_per_execution", (self.piece, self.steps_per_execution)),
         ):
             if numbers[0] % numbers[1]:
                 raise ValueError(
-                    f"must have {larger} that are a multiple of {smaller}, not {numbers[0]} and {numbers[1]}"
+                    f"must have {larger} that are multiples of {smaller}, not {numbers[0]} and {numbers[1]}"
                 )
         if self.decay == "plateau" and self.warmup_steps:
             raise ValueError("must have warmup_steps=0 with decay=plateau")
@@ -481,6 +484,7 @@ class Evaluate(Group):
 
 _VOICE = ("accompaniment", "vocals")
 _BAND = ("bass", "drums", "other", "vocals")
+_ROUNDS: dict[str, Any] = {"second_round": True, "checkpoint_every": 500}
 _URMP: dict[str, dict[str, Any]] = {
     "model": {"conditioning": "outer", "places": ("bottleneck",)},
     "augmentation": {"gain": (1.0, 1.0)},
@@ -494,6 +498,7 @@ _URMP: dict[str, dict[str, Any]] = {
         "loss": "sum_squared",
         "precision": "mixed_bfloat16",
         "patience": 0,
+        "checkpoint_every": 500,
     },
 }
 
@@ -534,29 +539,35 @@ PRESETS: Mapping[str, Tree] = {
     "musdb": {
         "data": {"sources": _BAND},
         "augmentation": {"gain": (1.0, 1.0)},
-        "training": {"batch_size": 64, "patience": 0},
+        "training": {"batch_size": 64, "patience": 0, "checkpoint_every": 500},
     },
     # Stoller, Ewert, Dixon (ISMIR 2018, arXiv 1806.03185), table 1, under the names of the code published with it.
-    # First round of training: epochs of 2000 steps, early stop after 20; those are the defaults above.
-    "baseline": {"model": {"padding": "same", "output": "direct"}, "data": {"sources": _VOICE}},  # M1
-    "baseline_diff": {"model": {"padding": "same"}, "data": {"sources": _VOICE}},  # M2
-    "baseline_context": {"data": {"sources": _VOICE}},  # M3
-    "waveunet": {"data": {"sources": _VOICE}},  # M3 as well: the paper's network and nothing else
-    "baseline_stereo": {"data": {"sources": _VOICE, "channels": 2}},  # M4
-    "full": {"model": {"resampling": "learned"}, "data": {"sources": _VOICE, "channels": 2}},  # M5
+    # Epochs of 2000 steps, early stop after 20, then a second round with twice the batch and a tenth of the rate.
+    "baseline": {
+        "model": {"padding": "same", "output": "direct"},
+        "data": {"sources": _VOICE},
+        "training": _ROUNDS,
+    },  # M1
+    "baseline_diff": {"model": {"padding": "same"}, "data": {"sources": _VOICE}, "training": _ROUNDS},  # M2
+    "baseline_context": {"data": {"sources": _VOICE}, "training": _ROUNDS},  # M3
+    "waveunet": {"data": {"sources": _VOICE}, "training": _ROUNDS},  # M3 as well: the paper's network and nothing else
+    "baseline_stereo": {"data": {"sources": _VOICE, "channels": 2}, "training": _ROUNDS},  # M4
+    "full": {"model": {"resampling": "learned"}, "data": {"sources": _VOICE, "channels": 2}, "training": _ROUNDS},  # M5
     "full_44KHz": {  # M5-HighSR
         "model": {"resampling": "learned"},
         "data": {"sources": _VOICE, "channels": 2, "sample_rate_hz": 44_100},
+        "training": _ROUNDS,
     },
     "baseline_context_smallfilter_deep": {  # of the code alone
         "model": {"levels": 14, "down_size": 5, "up_size": 1},
         "data": {"sources": _VOICE},
+        "training": _ROUNDS,
     },
-    "full_multi_instrument": {"data": {"sources": _BAND, "channels": 2}},  # M6
+    "full_multi_instrument": {"data": {"sources": _BAND, "channels": 2}, "training": _ROUNDS},  # M6
     "baseline_comparison": {  # M7, as wide as the U-Net on spectrograms that it is compared with
         "model": {"filters": 34},
         "data": {"sources": _VOICE, "sample_rate_hz": 8_192, "output_samples": 98_560},
-        "training": {"batch_size": 4},
+        "training": _ROUNDS | {"batch_size": 4},
     },
     # Jansson et al. (ISMIR 2017) as that paper compared it: the error of the audio, or of the magnitudes.
     # 128 frames, 12 s; the published excerpt of 98560 samples has the 128 before and after as well.

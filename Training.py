@@ -29,13 +29,13 @@ from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Sources
 from Learning.board import Board
-from Learning.devices import Devices, joined
+from Learning.devices import Devices, Memory, available_bytes, explained, joined
 from Learning.loop import Loop, Rules, Watcher
 from Learning.recipe import optimizer
 from Learning.state import Course, Row, read_course, restore
 from Metrics import loss_curve, spectrogram_grid
 from Models import networks
-from Models.cost import cost
+from Models.cost import activations, cost
 from Models.losses import loss, per_example
 from Models.separation import WINDOW_SAMPLES
 
@@ -88,6 +88,8 @@ def main(_config: Config.Tree, _run: Any) -> float:
     with stop_signals() as asked_to_stop:
         before = read_course(run_dir / Utils.STATE)
         course = train(config, run_dir, _run.log_scalar, asked_to_stop)
+    if config.training.processes > 1 and Utils.process_index():
+        return course.best or math.nan  # the first process speaks for all
     seconds, examples = time.monotonic() - began, course.example - before.example
     print(f"best validation loss {course.best:.5g} at step {course.best_step} of {course.step}")
     print(
@@ -124,7 +126,7 @@ def train(
     devices = joined(training.processes)
     devices.require_even(training.batch_size)
     prepared, wanted = prepared_for(data), sources_of(data)
-    for remark in require_trainable(prepared, wanted):
+    for remark in require_trainable(prepared, wanted) if devices.writes else ():
         print(f"note: {remark}")
     lengths = networks.lengths(data.output_samples, **config.model.model_dump())
     output_samples = lengths.output_samples(data.output_samples)
@@ -162,7 +164,7 @@ def train_round(
     rules = Rules(
         steps=training.steps,
         batch_size=training.batch_size * factor,
-        checkpoint_every=training.checkpoint_every or training.validate_every,
+        checkpoint_every=training.piece,
         validate_every=training.validate_every,
         patience=training.patience,
         plateau=training.plateau_patience if training.decay == "plateau" else 0,
@@ -175,40 +177,69 @@ def train_round(
         separator.load_weights(best_path)
     elif config.continue_from and not course.step:
         separator.load_weights(Utils.run_checkpoint(config.continue_from))
-    if devices.processes == 1:
-        listen = functools.partial(audition, separator, windows, training.batch_size, run_dir)
-        board = Board(run_dir / "tensorboard", course, separator, config.data.sample_rate_hz, listen, waiting.share)
-        watchers = [*watchers, board]
+    memory = Memory(
+        weights=separator.count_params(),
+        averages=training.ema > 0,
+        activations=activations(separator, examples.excerpt.input_samples),
+        value_bytes=2 if training.precision == "mixed_bfloat16" else 4,
+        available=available_bytes(),
+    )
+    on_each = rules.batch_size // devices.count
+    if devices.writes:
+        print(f"note: memory: {memory.note(on_each)}")
     offending = functools.partial(keep_offending, examples, run_dir)
     asked = devices.agreed(asked_to_stop)
-    while not course.finished:
-        devices.wait()
-        if state_path.is_file() and not course.begins_second_round:
-            restore(state_path, separator, model)
-        left = rules.checkpoint_every - course.step % rules.checkpoint_every  # to the next checkpoint
-        whole = left == rules.checkpoint_every
-        model.fit(
-            batches(course.example),
-            steps_per_epoch=left,
-            epochs=(training.steps - course.step) // left if whole else 1,
-            callbacks=[
-                Loop(
-                    course,
-                    rules,
-                    separator,
-                    validation,
-                    devices,
-                    state_path,
-                    best_path,
-                    watchers,
-                    asked,
-                    offending,
-                    filled=len(windows) / windows.count,
+    with boards(config, devices, course, separator, windows, run_dir, waiting) as board:
+        while not course.finished:
+            devices.wait()
+            if state_path.is_file() and not course.begins_second_round:
+                restore(state_path, separator, model)
+            left = rules.checkpoint_every - course.step % rules.checkpoint_every  # to the next checkpoint
+            whole = left == rules.checkpoint_every
+            loop = Loop(
+                course,
+                rules,
+                separator,
+                validation,
+                devices,
+                state_path,
+                best_path,
+                [*watchers, *board],
+                asked,
+                offending,
+                filled=len(windows) / windows.count,
+            )
+            with explained(memory, on_each):
+                model.fit(
+                    batches(course.example),
+                    steps_per_epoch=left,
+                    epochs=(training.steps - course.step) // left if whole else 1,
+                    callbacks=[loop],
+                    shuffle=False,  # the examples are drawn at random
+                    verbose=0,
                 )
-            ],
-            shuffle=False,  # the examples are drawn at random
-            verbose=0,
-        )
+
+
+@contextmanager
+def boards(
+    config: Config.Training,
+    devices: Devices,
+    course: Course,
+    separator: keras.Model,
+    windows: Windows,
+    run_dir: Path,
+    waiting: "Waiting",
+) -> Iterator[list[Watcher]]:
+    """What writes for TensorBoard; nothing where several processes train, which can only listen together."""
+    if devices.processes > 1:
+        yield []
+        return
+    listen = functools.partial(audition, separator, windows, config.training.batch_size, run_dir)
+    board = Board(run_dir / "tensorboard", course, separator, config.data.sample_rate_hz, listen, waiting.share)
+    try:
+        yield [board]
+    finally:
+        board.close()
 
 
 def audition(

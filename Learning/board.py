@@ -65,6 +65,10 @@ class Board:
         self.writer.add_image("spectrograms", picture, course.step, dataformats="HWC")
         self.writer.flush()
 
+    def close(self) -> None:
+        """Writes what waits to be written."""
+        self.writer.close()
+
 
 def graph(separator: keras.Model) -> GraphDef:
     """The layers of a separator and what each is given, as TensorBoard draws them."""

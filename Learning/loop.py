@@ -1,6 +1,7 @@
 """What happens between the steps of a leg: checkpoints, validations, early stops, and being stopped."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,8 +153,7 @@ class Loop(keras.callbacks.Callback):
             course.lowered = 0 if better else course.lowered + 1
             if best:
                 course.best, course.best_step = loss, course.step
-                if self.devices.writes:
-                    keep_weights(self.separator, self.best_path)
+                keep_weights(self.separator, self.best_path, self.devices.writes)
             for watcher in self.watchers:
                 watcher.validated(course, row, best)
         if self.rules.plateau and course.lowered >= self.rules.plateau:
@@ -169,12 +169,16 @@ class Loop(keras.callbacks.Callback):
             save_state(self.state_path, self.course, self.separator, self.model)
 
 
-def keep_weights(separator: keras.Model, path: Path) -> None:
-    """Writes a separator, whole or not at all."""
-    partial = path.with_name(f".partial-{path.name}")
+def keep_weights(separator: keras.Model, path: Path, writes: bool = True) -> None:
+    """Writes a separator, whole or not at all.
+
+    Keras computes while it saves, which several processes must do together; only the one that `writes` keeps the file.
+    """
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         separator.save(partial)
-        partial.replace(path)
+        if writes:
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

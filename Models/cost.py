@@ -37,14 +37,28 @@ def cost(separator: keras.Model, lengths: Lengths, wanted_samples: int) -> Cost:
     return Cost(separator.count_params(), input_samples, output_samples, flops)
 
 
+def activations(separator: keras.Model, input_samples: int) -> int:
+    """Values that all layers together give for one mixture of so many samples."""
+    return sum(
+        math.prod(tensor.shape[1:])
+        for layer in _at_length(separator, input_samples).layers
+        for tensor in keras.tree.flatten(layer.output)
+    )
+
+
 def multiplications(separator: keras.Model, input_samples: int) -> Iterator[int]:
     """Multiplications of each layer with its weights, for one mixture of so many samples."""
-    inputs = {name: keras.Input(tensor.shape[1:], name=name) for name, tensor in separator.input.items()}
-    inputs["mixture"] = keras.Input((input_samples, separator.input["mixture"].shape[-1]), name="mixture")
-    for layer in keras.models.clone_model(separator, input_tensors=inputs).layers:
+    for layer in _at_length(separator, input_samples).layers:
         for weight in layer.weights:
             if len(weight.shape) > 1 and "bias" not in weight.name:
                 yield math.prod(weight.shape) * _positions(layer)
+
+
+def _at_length(separator: keras.Model, input_samples: int) -> keras.Model:
+    """The same network, which knows how long its mixture is."""
+    inputs = {name: keras.Input(tensor.shape[1:], name=name) for name, tensor in separator.input.items()}
+    inputs["mixture"] = keras.Input((input_samples, separator.input["mixture"].shape[-1]), name="mixture")
+    return keras.models.clone_model(separator, input_tensors=inputs)
 
 
 def _positions(layer: keras.layers.Layer) -> int:

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from Models.separation import load_separator
+
 import keras
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ SMALL = (
 )
 # All that has a memory of its own: the averages, the gradients that wait, a rate that falls by what validation said.
 MEMORY = ("training.ema=0.9", "training.accumulate=2", "training.decay=plateau", "training.plateau_patience=1")
-KILLS = {"tensorflow": 14, "jax": 8}
+KILLS = {"tensorflow": 14, "jax": 6}
 
 # Starts a training in a fork of a process that has imported everything, so that a start takes no seconds.
 SERVER = """
@@ -58,15 +60,16 @@ class Server:
     def __init__(self, backend: str, folder: Path):
         cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "jax"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         self.errors = folder / f"{backend}.txt"
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SERVER, ROOT],
-            env=os.environ | cache | {"KERAS_BACKEND": backend},
-            cwd=folder,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors.open("w"),
-        )
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-c", SERVER, ROOT],
+                env=os.environ | cache | {"KERAS_BACKEND": backend},
+                cwd=folder,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
 
     def start(self, *words: str) -> int:
         """Starts a training; returns its process."""
@@ -114,7 +117,7 @@ def same_run(one: str, other: str) -> None:
     assert first.keys() == second.keys()
     assert [key for key in first if not np.array_equal(first[key], second[key])] == []
     assert Path(f"runs/{one}/log.jsonl").read_bytes() == Path(f"runs/{other}/log.jsonl").read_bytes()
-    best = [keras.saving.load_model(f"runs/{name}/best.keras", compile=False).get_weights() for name in (one, other)]
+    best = [load_separator(f"runs/{name}/best.keras").get_weights() for name in (one, other)]
     assert all(np.array_equal(a, b) for a, b in zip(*best, strict=True))
 
 
