@@ -104,7 +104,7 @@ def test_two_processes_train_in_step_outlive_a_loss_and_go_on(place, alone):
     assert "best validation loss" in said[0] and "best validation loss" not in said[1]
     pd.testing.assert_frame_equal(losses("two"), alone, rtol=1e-5)
 
-    long = ("name=lost", "training.steps=4000")
+    long = ("name=lost", "training.steps=4000", "training.patience=0")
     first, second = together(*long)
     while not Path("runs/lost/state.npz").is_file() and first.poll() is None:
         time.sleep(0.1)
