@@ -141,7 +141,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(place, backen
         for number in range(KILLS[backend]):
             pid = server.start(*SMALL, *MEMORY, f"name={killed}")
             how = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[number % 4]
-            wait_for_a_moment(number, Path(f"runs/{killed}"), seconds)
+            wait_for_a_moment(number, Path(f"runs/{killed}"), seconds, backend)
             with contextlib.suppress(ProcessLookupError):  # it was quicker
                 os.kill(pid, how)
             statuses.append(server.wait())
