@@ -3,6 +3,7 @@
 `Experiment.py` hands it the words of a command line; this file alone decides what they mean.
 """
 
+import contextlib
 import difflib
 import json
 import math
@@ -645,6 +646,10 @@ GRIDS: Mapping[str, Mapping[str, Sequence[str]]] = {
 Schema = TypeVar("Schema", bound=Group)
 
 
+class Contradiction(ValueError):
+    """Settings that are valid one by one and not together."""
+
+
 def to_dict(config: Group) -> dict[str, Any]:
     """Nested dicts of plain values, as Sacred and json keep them."""
     return config.model_dump(mode="json")
@@ -704,7 +709,8 @@ def alternatives(names: Sequence[str], key: str, value: str) -> list[str]:
     for values in ([value], value.split("/"), value.split(",")):
         try:
             for each in values:
-                resolve(Training, PRESETS, names, nested({key: each}))
+                with contextlib.suppress(Contradiction):  # perhaps not with what the other keys say
+                    resolve(Training, PRESETS, names, nested({key: each}))
             return values
         except ValueError as error:
             faults.append(error)
@@ -757,7 +763,8 @@ def _validated(schema: type[Schema], tree: Tree) -> Schema:
     except ValidationError as error:
         first, *others = error.errors()
         more = f" (and {len(others)} more)" if others else ""
-        raise ValueError(_one_line(schema, first) + more) from None
+        kind = Contradiction if _contradicts(first) else ValueError
+        raise kind(_one_line(schema, first) + more) from None
 
 
 def _one_line(schema: type[Group], mistake: Any) -> str:
@@ -775,10 +782,15 @@ def _one_line(schema: type[Group], mistake: Any) -> str:
     if mistake["type"] == "missing":
         return f"'{path}' is missing; received {received!r}"
     expected = re.sub(r"^(\w+ should|Value error, must)", "must", mistake["msg"]).partition(", unable to")[0]
-    if mistake["type"] == "value_error" and isinstance(received, dict):  # keys that contradict each other
+    if _contradicts(mistake):
         return f"'{path}' {expected}" if path else f"the settings {expected}"
     choices = {word: word for word in re.findall(r"'(.*?)'", expected)} if mistake["type"] == "literal_error" else {}
     return f"'{path}' {expected}; received {received!r}{_did_you_mean(received, choices)}"
+
+
+def _contradicts(mistake: Any) -> bool:
+    """Whether keys are at fault together."""
+    return mistake["type"] == "value_error" and isinstance(mistake["input"], dict)
 
 
 def _unknown_key(keys: list[str], path: str, received: Any) -> str:

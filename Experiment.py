@@ -127,6 +127,8 @@ class RunFolder(FileStorageObserver):
         folder = Path(self.basedir, _id)
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(folder)
+        for left in folder.glob(".partial-*"):  # by a process that was killed while it wrote
+            left.unlink()
         self.dir = str(folder)
 
     def _unfinished(self, config: Config.Tree) -> str | None:

@@ -70,10 +70,13 @@ def grid(words: Sequence[str]) -> list[Cell]:
     choices = {key: Config.alternatives(plain, key, value) for key, value in keys.items()}
     for word in words:
         choices |= {key: list(values) for key, values in Config.GRIDS.get(word, {}).items()}
-    varied = [key for key, values in choices.items() if len(values) > 1]
+    varied = sorted((key for key, values in choices.items() if len(values) > 1), key="seed".__eq__)  # the seed last
+    outer_first = sorted(
+        choices, key="seed".__ne__
+    )  # all with one seed, then with the next: a whole table is soon there
     cells = []
-    for values in itertools.product(*choices.values()):
-        chosen = dict(zip(choices, values, strict=True))
+    for values in itertools.product(*(choices[key] for key in outer_first)):
+        chosen = dict(zip(outer_first, values, strict=True))
         label = "-".join([name, *(_label(key, chosen[key]) for key in varied)])
         settings = [f"{key}={value}" for key, value in chosen.items()]
         Config.resolve(Config.Training, Config.PRESETS, plain, Config.nested({**chosen, "name": label}))

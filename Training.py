@@ -2,6 +2,7 @@
 
     python Training.py with demo data.prepared=PREPARED name=demo
     python Training.py print_config with urmp
+    python Training.py find_learning_rate with demo data.prepared=PREPARED
 
 The run's folder, runs/<name>, then holds the configuration (config.json), the weights of the best validation
 (best.keras), the losses (log.jsonl, curve.png), what TensorBoard reads (tensorboard/), and all that it takes to go on
@@ -9,12 +10,10 @@ The run's folder, runs/<name>, then holds the configuration (config.json), the w
 """
 
 import functools
-import json
 import math
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,10 +29,12 @@ from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Sources
 from Learning.board import Board
 from Learning.devices import Devices, Memory, available_bytes, explained, joined
-from Learning.loop import Loop, Rules, Watcher
+from Learning.finder import HIGHEST, LOWEST, Rising, range_test, suggestion
+from Learning.loop import Loop, Rules
 from Learning.recipe import optimizer
-from Learning.state import Course, Row, read_course, restore
-from Metrics import loss_curve, spectrogram_grid
+from Learning.state import Course, read_course, restore
+from Learning.watchers import Bar, Log, LogScalar, Waiting, Watcher
+from Metrics import loss_curve, rate_curve, spectrogram_grid
 from Models import networks
 from Models.cost import activations, cost
 from Models.losses import loss, per_example
@@ -43,7 +44,7 @@ import keras
 import matplotlib.image
 import numpy as np
 
-WAITING_STEPS = 50  # over which it is told how many wait for their batch
+FINDER_STEPS = 100
 
 experiment = register(Experiment("training"), Config.Training, Config.PRESETS)
 experiment.observers.append(RunFolder(Utils.RUNS))
@@ -75,8 +76,23 @@ def list_models() -> None:
     print(Utils.markdown_table(headings, rows))
 
 
-LogScalar = Callable[[str, float, int], None]
-"""Told the name of a number, its value and the step, after each validation."""
+@experiment.command(unobserved=True)
+def find_learning_rate(_config: Config.Tree) -> None:
+    """Trains 100 steps while the rate rises from 1e-6 to 1; suggests one, and draws the losses: learning_rate.png."""
+    config = Config.from_dict(Config.Training, _config)
+    told = {"decay": "constant", "warmup_steps": 0, "accumulate": 1, "ema": 0.0, "steps_per_execution": 1}
+    training = config.training.model_copy(update=told)
+    devices = joined(1)
+    devices.require_even(training.batch_size)
+    examples, windows = examples_of(config, devices)
+    separator = new_separator(config.model_copy(update={"training": training}), Rising(FINDER_STEPS))
+    model, batches, _ = feed_of(config)(separator, examples, windows, training, training.batch_size, devices.share)
+    with Utils.progress_calls("step", "finding a learning rate") as tell:
+        found = range_test(model, batches(0), FINDER_STEPS, lambda step: tell(step, FINDER_STEPS))
+    rate, smoothed = suggestion(found)
+    rates = np.geomspace(LOWEST, HIGHEST, FINDER_STEPS)
+    rate_curve(rates, found, smoothed, rate, "learning_rate.png")
+    print(f"training.learning_rate={rate:.1g}: a tenth of {10 * rate:.1g}, where the loss was least; learning_rate.png")
 
 
 @experiment.main
@@ -122,29 +138,48 @@ def train(
         FileNotFoundError, ValueError: if the prepared data set does not fit the configuration, or a loss is no number.
         Interrupted: if it was asked to stop.
     """
-    data, training = config.data, config.training
+    training = config.training
     devices = joined(training.processes)
     devices.require_even(training.batch_size)
-    prepared, wanted = prepared_for(data), sources_of(data)
-    for remark in require_trainable(prepared, wanted) if devices.writes else ():
-        print(f"note: {remark}")
-    lengths = networks.lengths(data.output_samples, **config.model.model_dump())
-    output_samples = lengths.output_samples(data.output_samples)
-    excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
-    examples = training_examples(config, prepared, excerpt)
-    full = training.batch_size if devices.count > 1 else 1
-    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full)
+    examples, windows = examples_of(config, devices)
     course = read_course(run_dir / Utils.STATE)
-    waiting = Waiting(examples)
+    waiting = Waiting(lambda: examples.reached)
     watchers: list[Watcher] = [waiting]
     if devices.writes:
-        watchers += [Bar(course, training, waiting), Log(run_dir, course, log_scalar)]
+        bar = Utils.progress(
+            total=examples_to(course, training), unit="example", label="training", initial=course.example
+        )
+        curve = functools.partial(loss_curve, path=run_dir / Utils.CURVE)
+        watchers += [Bar(bar, waiting), Log(run_dir / Utils.LOG, course, log_scalar, curve)]
     if not course.finished:
         train_round(config, devices, course, examples, windows, run_dir, watchers, waiting, asked_to_stop)
     if training.second_round and course.round == 1 and course.step < training.steps:
         course.begin_second_round()
         train_round(config, devices, course, examples, windows, run_dir, watchers, waiting, asked_to_stop)
     return course
+
+
+def examples_of(config: Config.Training, devices: Devices) -> tuple[TrainingExamples, Windows]:
+    """What a configuration trains and validates on.
+
+    Raises:
+        FileNotFoundError, ValueError: if the prepared data set does not fit the configuration.
+    """
+    data = config.data
+    prepared, wanted = prepared_for(data), sources_of(data)
+    for remark in require_trainable(prepared, wanted) if devices.writes else ():
+        print(f"note: {remark}")
+    lengths = networks.lengths(data.output_samples, **config.model.model_dump())
+    output_samples = lengths.output_samples(data.output_samples)
+    excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
+    full = config.training.batch_size if devices.count > 1 else 1
+    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full)
+    return training_examples(config, prepared, excerpt), windows
+
+
+def examples_to(course: Course, training: Config.Optimisation) -> int:
+    """The number of the example that the last step ends with, if no early stop changes the batch."""
+    return course.example + (training.steps - course.step) * training.batch_size * course.round
 
 
 def train_round(
@@ -155,7 +190,7 @@ def train_round(
     windows: Windows,
     run_dir: Path,
     watchers: list[Watcher],
-    waiting: "Waiting",
+    waiting: Waiting,
     asked_to_stop: Callable[[], bool],
 ) -> None:
     """Trains until the round ends: the first one, or the second with twice the batch and a tenth of the rate."""
@@ -171,8 +206,9 @@ def train_round(
         plateau_factor=training.plateau_factor,
     )
     separator = new_separator(config, rate=training.learning_rate / (10 if course.round == 2 else 1))
-    feed = from_device if config.data.cache == "device" else from_host
-    model, batches, validation = feed(separator, examples, windows, training, rules.batch_size, devices.share)
+    model, batches, validation = feed_of(config)(
+        separator, examples, windows, training, rules.batch_size, devices.share
+    )
     if course.begins_second_round:
         separator.load_weights(best_path)
     elif config.continue_from and not course.step:
@@ -228,7 +264,7 @@ def boards(
     separator: keras.Model,
     windows: Windows,
     run_dir: Path,
-    waiting: "Waiting",
+    waiting: Waiting,
 ) -> Iterator[list[Watcher]]:
     """What writes for TensorBoard; nothing where several processes train, which can only listen together."""
     if devices.processes > 1:
@@ -358,6 +394,11 @@ def from_device(
     return model, batches, DrawnWindows(windows, cache, slots, training.batch_size, share)
 
 
+def feed_of(config: Config.Training) -> Callable[..., tuple[keras.Model, Batches, Any]]:
+    """Where a configuration's examples are cut and mixed."""
+    return from_device if config.data.cache == "device" else from_host
+
+
 class PerExample(keras.layers.Layer):
     """The loss of each example, in float32: true sources and estimates (B, T, S, C) -> (B,)."""
 
@@ -405,7 +446,9 @@ def prepared_for(data: Config.Data) -> Prepared:
     return prepared
 
 
-def new_separator(config: Config.Training, rate: float | None = None) -> keras.Model:
+def new_separator(
+    config: Config.Training, rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None
+) -> keras.Model:
     """A separator with fresh weights, compiled for training. Sets the seed and the precision of the whole process."""
     training = config.training
     keras.utils.set_random_seed(config.seed)
@@ -428,72 +471,6 @@ def new_separator(config: Config.Training, rate: float | None = None) -> keras.M
     steps = training.steps_per_execution
     separator.compile(recipe, loss(training.loss), jit_compile=training.xla, steps_per_execution=steps)
     return separator
-
-
-class Waiting:
-    """Whether the input keeps up: the share of steps at whose end the next batch was not there yet."""
-
-    def __init__(self, examples: TrainingExamples):
-        self.examples, self.recent, self.warned = examples, deque[bool](maxlen=WAITING_STEPS), False
-
-    def share(self) -> float:
-        """Of the last steps, in [0, 1]."""
-        return sum(self.recent) / max(1, len(self.recent))
-
-    def trained(self, course: Course, loss: float) -> None:
-        """Looks whether the next batch is there, and says once if it mostly is not."""
-        self.recent.append(self.examples.reached <= course.example)
-        if len(self.recent) == WAITING_STEPS and self.share() > 0.5 and not self.warned:
-            self.warned = True
-            print(
-                f"note: {self.share():.0%} of the steps wait for their batch: the input is the bottleneck. On an "
-                "accelerator data.cache=device reads nothing; else fewer data.parts, faster disks or more cores help",
-                file=sys.stderr,
-            )
-
-    def validated(self, course: Course, row: Row, best: bool) -> None:
-        """Nothing to do."""
-
-
-class Bar:
-    """A progress bar: how fast, how long to go, the loss, and whether the input keeps up."""
-
-    def __init__(self, course: Course, training: Config.Optimisation, waiting: "Waiting"):
-        self.waiting = waiting
-        total = course.example + (training.steps - course.step) * training.batch_size * (course.round)
-        self.bar = Utils.progress(total=total, unit="example", label="training", initial=course.example)
-
-    def trained(self, course: Course, loss: float) -> None:
-        """Moves the bar."""
-        waiting = f"{self.waiting.share():.0%}"
-        self.bar.set_postfix(step=course.step, loss=f"{loss:.4g}", waiting=waiting, refresh=False)
-        self.bar.update(course.example - self.bar.n)
-
-    def validated(self, course: Course, row: Row, best: bool) -> None:
-        """Nothing to show."""
-
-
-class Log:
-    """log.jsonl, a row a validation; the curve; and what Sacred keeps."""
-
-    def __init__(self, run_dir: Path, course: Course, log_scalar: LogScalar):
-        self.run_dir, self.log_scalar = run_dir, log_scalar
-        for row in course.rows:
-            self._tell(row)
-
-    def trained(self, course: Course, loss: float) -> None:
-        """Nothing to keep."""
-
-    def validated(self, course: Course, row: Row, best: bool) -> None:
-        """Writes all rows anew, so that the file is whole at any moment."""
-        self._tell(row)
-        with Utils.write_atomically(self.run_dir / Utils.LOG) as partial:
-            partial.write_text("".join(json.dumps(each) + "\n" for each in course.rows))
-        loss_curve(course.rows, self.run_dir / Utils.CURVE)
-
-    def _tell(self, row: Row) -> None:
-        for name in ("loss", "validation_loss"):
-            self.log_scalar(name, float(row[name]), int(row["step"]))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from tensorboardX.proto.node_def_pb2 import NodeDef
 from tensorboardX.proto.versions_pb2 import VersionDef
 
 from .state import Course, Row
+from .watchers import Watcher
 
 SPEED_SECONDS = 10.0  # how often the speed is told
 
 
-class Board:
+class Board(Watcher):
     """Writes for TensorBoard as a run goes on; what is written after the step that it goes on from is left out.
 
     Args:

@@ -95,6 +95,7 @@ def joined(processes: int) -> Devices:
 def _join(jax: Any, processes: int) -> None:
     if jax.distributed.is_initialized():
         return
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM for itself, before Python hears of it
     said = {"num_processes": processes, "process_id": int(os.environ.get("JAX_PROCESS_ID", -1))}
     by_hand = "JAX_COORDINATOR_ADDRESS" in os.environ and said["process_id"] >= 0
     try:

@@ -1,32 +1,22 @@
 """What happens between the steps of a leg: checkpoints, validations, early stops, and being stopped."""
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 
 from .devices import Devices
-from .state import Course, Row, restore_metrics, save_state
+from .state import Course, restore_metrics, save_state, whole_file
+from .watchers import Watcher
 
 
 class Interrupted(KeyboardInterrupt):
     """The run was asked to stop, and has saved its state."""
-
-
-class Watcher(Protocol):
-    """Who is told what happens; nothing of it changes the training."""
-
-    def trained(self, course: Course, loss: float) -> None:
-        """After each execution of steps: the mean loss since the last checkpoint."""
-
-    def validated(self, course: Course, row: Row, best: bool) -> None:
-        """After each validation, when the best weights are kept; the separator has the validated weights."""
 
 
 @dataclass(frozen=True)
@@ -174,13 +164,8 @@ def keep_weights(separator: keras.Model, path: Path, writes: bool = True) -> Non
 
     Keras computes while it saves, which several processes must do together; only the one that `writes` keeps the file.
     """
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
+    with whole_file(path, keep=writes) as partial:
         separator.save(partial)
-        if writes:
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

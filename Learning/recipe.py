@@ -7,7 +7,7 @@ from keras import ops
 
 
 def optimizer(
-    learning_rate: float,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
     *,
     steps: int,
     optimizer: str = "adam",
@@ -23,7 +23,7 @@ def optimizer(
     """Adam or AdamW with a learning rate that changes with the steps.
 
     Args:
-        learning_rate: at the start, after the warm-up.
+        learning_rate: at the start, after the warm-up; with `constant`, a schedule too.
         steps: of the whole training; where `cosine` ends at zero.
         optimizer: `adam`, or `adamw` (Loshchilov and Hutter 2019) with `weight_decay`.
         weight_decay: share of each weight that a step takes off, times the learning rate; AdamW's.
@@ -36,7 +36,7 @@ def optimizer(
         accumulate: batches whose gradients are averaged for one change of the weights.
         ema: momentum of the moving average of the weights, which is what is validated and kept; 0 for none.
     """
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = learning_rate
+    rate = learning_rate
     if decay == "exponential":
         rate = keras.optimizers.schedules.ExponentialDecay(learning_rate, decay_steps, decay_rate)
     if decay == "cosine":

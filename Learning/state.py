@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,25 @@ import numpy as np
 
 Row = dict[str, float]
 """What the log tells of a validation: step, loss, validation_loss, learning_rate."""
+
+
+@contextmanager
+def whole_file(path: Path, keep: bool = True) -> Iterator[Path]:
+    """A temporary name beside `path`, with its ending; what is written there becomes `path` if the block succeeds.
+
+    Args:
+        path: the file; the one before stays until the new one is whole and on the disk.
+        keep: whether it becomes `path` at all; with several processes only one of them keeps what all write.
+    """
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield partial
+        if keep:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @dataclass
@@ -66,15 +86,8 @@ def save_state(path: Path, course: Course, separator: keras.Model, model: keras.
     """
     arrays: dict[str, Any] = {f"{n:05}": np.asarray(each.value) for n, each in enumerate(_all(separator, model))}
     arrays["course"] = np.array(json.dumps(dataclasses.asdict(course)))
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def read_course(path: Path) -> Course:

@@ -54,7 +54,7 @@ reads either.
 """
 
 from .bss_eval import BssEval, bss_eval
-from .curves import Log, loss_curve, loss_curves
+from .curves import Log, loss_curve, loss_curves, rate_curve
 from .oracles import ORACLES, oracle_estimates
 from .paired import (
     PROBE_NOTE,
@@ -94,6 +94,7 @@ __all__ = [
     "log_spectral_distance_db",
     "loss_curve",
     "loss_curves",
+    "rate_curve",
     "markdown_table",
     "museval_json",
     "oracle_estimates",

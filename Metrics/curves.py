@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -42,6 +43,27 @@ def loss_curves(logs: Mapping[str, Log], path: str | Path) -> None:
         _line(axes, rows, "validation_loss", "o-", run_colour(place), run)
         _best(axes, rows, run_colour(place), None)
     axes.set_title("validation solid, training dotted, best marked", loc="left", fontsize=9)
+    _save(figure, axes, path)
+
+
+def rate_curve(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, rate: float, path: str | Path) -> None:
+    """The loss of each step of a range test over its learning rate, and the rate that it suggests.
+
+    Args:
+        rates: (N,), rising.
+        losses: (N,), of the batches; what is no number is left out.
+        smoothed: (N,).
+        rate: the suggestion.
+        path: the png to write.
+    """
+    figure, axes = _figure()
+    axes.plot(rates, losses, "o", ms=3, color="#BBBBBB", label="loss of a batch")
+    axes.plot(rates, smoothed, color=COLOURS["loss"], label="smoothed")
+    axes.axvline(rate, color=COLOURS["validation_loss"], label=f"suggested: {rate:.1g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    top = 2 * smoothed[0] - np.nanmin(smoothed)  # where it diverges it hides all else
+    axes.set_ylim(min(0.0, 1.1 * np.nanmin(smoothed)), max(top, 1.1 * smoothed[0]))
     _save(figure, axes, path)
 
 

@@ -1,0 +1,96 @@
+"""Who is told how the training goes; nothing of it changes the training."""
+
+import json
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .state import Course, Row, whole_file
+
+WAITING_STEPS = 50  # over which it is told how many wait for their batch
+
+LogScalar = Callable[[str, float, int], None]
+"""Told the name of a number, its value and the step, after each validation."""
+
+
+class Watcher:
+    """Who is told what happens; this one does nothing about it."""
+
+    def trained(self, course: Course, loss: float) -> None:
+        """Told after each execution of steps, with the mean loss since the last checkpoint."""
+
+    def validated(self, course: Course, row: Row, best: bool) -> None:
+        """Told after each validation, when the best weights are kept; the separator has the validated weights."""
+
+
+class Waiting(Watcher):
+    """Whether the input keeps up: the share of steps at whose end the next batch was not there yet.
+
+    Args:
+        reached: tells how many examples the input has made.
+    """
+
+    def __init__(self, reached: Callable[[], int]):
+        self.reached, self.recent, self.warned = reached, deque[bool](maxlen=WAITING_STEPS), False
+
+    def share(self) -> float:
+        """Of the last steps, in [0, 1]."""
+        return sum(self.recent) / max(1, len(self.recent))
+
+    def trained(self, course: Course, loss: float) -> None:
+        """Looks whether the next batch is there, and says once if it mostly is not."""
+        self.recent.append(self.reached() <= course.example)
+        if len(self.recent) == WAITING_STEPS and self.share() > 0.5 and not self.warned:
+            self.warned = True
+            print(
+                f"note: {self.share():.0%} of the steps wait for their batch: the input is the bottleneck. On an "
+                "accelerator data.cache=device reads nothing; else fewer data.parts, faster disks or more cores help",
+                file=sys.stderr,
+            )
+
+
+class Bar(Watcher):
+    """A progress bar: how fast, how long to go, the loss, and whether the input keeps up.
+
+    Args:
+        bar: of tqdm, in examples.
+        waiting: tells whether the input keeps up.
+    """
+
+    def __init__(self, bar: Any, waiting: Waiting):
+        self.bar, self.waiting = bar, waiting
+
+    def trained(self, course: Course, loss: float) -> None:
+        """Moves the bar."""
+        waiting = f"{self.waiting.share():.0%}"
+        self.bar.set_postfix(step=course.step, loss=f"{loss:.4g}", waiting=waiting, refresh=False)
+        self.bar.update(course.example - self.bar.n)
+
+
+class Log(Watcher):
+    """A file of json lines, a row a validation; the curve; and what else keeps numbers.
+
+    Args:
+        path: the file.
+        course: with the rows so far.
+        log_scalar: told each number of a row.
+        draw: draws the rows.
+    """
+
+    def __init__(self, path: Path, course: Course, log_scalar: LogScalar, draw: Callable[[list[Row]], None]):
+        self.path, self.log_scalar, self.draw = path, log_scalar, draw
+        for row in course.rows:
+            self._tell(row)
+
+    def validated(self, course: Course, row: Row, best: bool) -> None:
+        """Writes all rows anew, so that the file is whole at any moment."""
+        self._tell(row)
+        with whole_file(self.path) as partial:
+            partial.write_text("".join(json.dumps(each) + "\n" for each in course.rows))
+        self.draw(course.rows)
+
+    def _tell(self, row: Row) -> None:
+        for name in ("loss", "validation_loss"):
+            self.log_scalar(name, float(row[name]), int(row["step"]))
