@@ -4,15 +4,19 @@
     python Compare.py runs/a runs/b scores/somebody --split test_unseen_bank --out comparison
 
 Each is a run that Evaluate.py has scored, or a folder of scores: Evaluate's, or json files in museval's form. All
-numbers are of the tracks and sources that all have; differences are to the first. OUT then holds report.html, which
+numbers are of the tracks and sources that all have; differences are to the first. Runs that differ in their seed alone
+are repeats of one: their means are compared, and how far they lie apart is told. OUT then holds report.html, which
 needs nothing beside it and has sound inside, its tables as csv and its pictures as png.
 """
 
 import argparse
+import dataclasses
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import Config
 import Metrics
@@ -28,10 +32,12 @@ OF_THE_RUN_ALONE = ("name", "fresh")  # settings that say nothing about what it 
 SCORES_NOTE = (
     "In dB. SDR median, MAD: over all frames of 1 s (Stoller et al. 2018). Median and mean of medians: over tracks of "
     "the median over a track's frames (SiSEC 2018; Demucs). uSDR mean: over tracks (Music Demixing Challenge). "
-    "The rest: medians over tracks. Leakage: energy emitted for absent sources, relative to the mixture."
+    "The rest: medians over tracks. Leakage: energy emitted for absent sources, relative to the mixture. With ±: mean "
+    "and standard deviation over a run's repeats."
 )
 PAIRED_NOTE = (
-    "Difference to the first run in dB, track by track (the mean over its sources; SDR: of the median over frames). "
+    "Difference to the first run in dB, track by track (the mean over its sources, then over a run's repeats; SDR: of "
+    "the median over frames). "
     "Mean with the bootstrap's 95 % interval, median, and Wilcoxon's p-value."
 )
 
@@ -50,7 +56,8 @@ class Run:
     """What is compared.
 
     Args:
-        name: as it stands in tables.
+        name: as it stands in tables; all repeats have the same.
+        repeat: the folder's name.
         folder: where it is.
         settings: its configuration by dotted key; none where it is only a folder of scores.
         log: its losses, a row a validation.
@@ -58,6 +65,7 @@ class Run:
     """
 
     name: str
+    repeat: str
     folder: Path
     settings: dict[str, str]
     log: Metrics.Log
@@ -70,7 +78,7 @@ def compare(folders: Sequence[Path], split: str, out: Path) -> list[Metrics.Tabl
     Raises:
         FileNotFoundError, ValueError: if one of them has no scores of the split, or they have no track in common.
     """
-    runs = [read_run(folder, name, split) for folder, name in zip(folders, run_names(folders), strict=True)]
+    runs = named([read_run(folder, name, split) for folder, name in zip(folders, folder_names(folders), strict=True)])
     scores, note = in_common(runs)
     paired = Metrics.compare_runs(scores, [name for name in COMPARED if name in set(scores["metric"])])
     tables = [
@@ -82,14 +90,14 @@ def compare(folders: Sequence[Path], split: str, out: Path) -> list[Metrics.Tabl
     for name, rows in {"scores": scores, "paired": paired}.items():
         with Utils.write_atomically(out / f"{name}.csv") as partial:
             rows.to_csv(partial, index=False)
-    title = f"{' and '.join(run.name for run in runs)} on {split}"
+    title = f"{' and '.join(run.name for run in first_of_each(runs))} on {split}"
     Metrics.write_report(
         title, tables, list(pictures(runs, scores, out)), list(passages(runs, split, out)), out / "report.html"
     )
     return tables
 
 
-def run_names(folders: Sequence[Path]) -> list[str]:
+def folder_names(folders: Sequence[Path]) -> list[str]:
     """The folders' names, or their paths where names are the same.
 
     Raises:
@@ -112,7 +120,33 @@ def read_run(folder: Path, name: str, split: str) -> Run:
     settings = dict(Config.flat(Utils.run_config(folder))) if (folder / "config.json").is_file() else {}
     log_path = folder / Utils.LOG
     log = [json.loads(line) for line in log_path.read_text().splitlines()] if log_path.is_file() else []
-    return Run(name, folder, settings, log, Metrics.read_scores(score_files(folder, split)).assign(run=name))
+    return Run(name, name, folder, settings, log, Metrics.read_scores(score_files(folder, split)))
+
+
+def named(runs: Sequence[Run]) -> list[Run]:
+    """The runs with one name for all that differ in their seed alone: what their folders' names have in common."""
+    repeats: dict[Any, list[Run]] = {}
+    for run in runs:
+        said = [pair for pair in run.settings.items() if pair[0] not in (*OF_THE_RUN_ALONE, "seed")]
+        repeats.setdefault(tuple(said) or run.repeat, []).append(run)
+    names = [name_of(group) for group in repeats.values()]
+    clear = len(set(names)) == len(names)
+    return [
+        dataclasses.replace(run, name=name if clear else group[0].repeat)
+        for name, group in zip(names, repeats.values(), strict=True)
+        for run in group
+    ]
+
+
+def name_of(repeats: Sequence[Run]) -> str:
+    """A run's name; without the seed where there are several, if nothing else tells their names apart."""
+    names = {re.sub(r"[-_.]?seed=?\d+", "", run.repeat) for run in repeats}
+    return repeats[0].repeat if len(repeats) == 1 or len(names) > 1 else names.pop()
+
+
+def first_of_each(runs: Sequence[Run]) -> list[Run]:
+    """The runs, without their repeats."""
+    return list({run.name: run for run in reversed(runs)}.values())[::-1]
 
 
 def score_files(folder: Path, split: str) -> list[Path]:
@@ -142,7 +176,7 @@ def in_common(runs: Sequence[Run]) -> tuple[pd.DataFrame, str]:
     Raises:
         ValueError: if there are none.
     """
-    scores = pd.concat([run.scores for run in runs], ignore_index=True)
+    scores = pd.concat([run.scores.assign(run=run.name, repeat=run.repeat) for run in runs], ignore_index=True)
     notes = []
     for kind in ("track", "source"):
         names = [set(run.scores[kind]) for run in runs]
@@ -157,9 +191,11 @@ def in_common(runs: Sequence[Run]) -> tuple[pd.DataFrame, str]:
 
 def settings_table(runs: Sequence[Run]) -> Iterator[Metrics.Table]:
     """The settings that differ between those runs that have any."""
-    known = [run for run in runs if run.settings]
+    known = [run for run in first_of_each(runs) if run.settings]
     keys = dict.fromkeys(key for run in known for key in run.settings)
     values = {key: [run.settings.get(key, "-") for run in known] for key in keys}
+    seeds = {run.name: [each.settings.get("seed", "-") for each in runs if each.name == run.name] for run in known}
+    values |= {"seed": [", ".join(of_run) for of_run in seeds.values()]} if "seed" in keys else {}
     rows = [[key, *of_key] for key, of_key in values.items() if len(set(of_key)) > 1 and key not in OF_THE_RUN_ALONE]
     if rows:
         yield Metrics.Table("Settings that differ", ["key", *(run.name for run in known)], rows)
@@ -185,7 +221,11 @@ def pictures(runs: Sequence[Run], scores: pd.DataFrame, out: Path) -> Iterator[M
         yield Metrics.Picture("Scores by source", out / "boxplot.png")
     Metrics.score_heatmap(Metrics.track_scores(scores, "SDR"), "SDR of each track", out / "heatmap.png")
     yield Metrics.Picture("Scores by track", out / "heatmap.png")
-    if logs := {run.name: run.log for run in runs if run.log}:
+    logs: dict[str, list[Metrics.Log]] = {}
+    for run in runs:
+        if run.log:
+            logs.setdefault(run.name, []).append(run.log)
+    if logs:
         Metrics.loss_curves(logs, out / "curves.png")
         yield Metrics.Picture("Losses", out / "curves.png")
 
@@ -194,7 +234,7 @@ def passages(runs: Sequence[Run], split: str, out: Path) -> Iterator[Metrics.Pas
     """The clips that the first run kept, beside what the other runs made of the same seconds."""
     folder = Utils.listening_dir(runs[0].folder, split)
     clips = json.loads((folder / Utils.CLIPS).read_text()) if (folder / Utils.CLIPS).is_file() else []
-    heard = [run for run in runs if Utils.estimates_dir(run.folder, split).is_dir()]
+    heard = [run for run in first_of_each(runs) if Utils.estimates_dir(run.folder, split).is_dir()]
     for clip in clips:
         kept = folder / clip["rank"]
         rate_hz = audio_info(kept / "mixture.flac").sample_rate_hz

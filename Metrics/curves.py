@@ -30,18 +30,19 @@ def loss_curve(rows: Log, path: str | Path) -> None:
     _save(figure, axes, path)
 
 
-def loss_curves(logs: Mapping[str, Log], path: str | Path) -> None:
+def loss_curves(logs: Mapping[str, Sequence[Log]], path: str | Path) -> None:
     """Several runs' losses over steps: training dotted, validation solid, the best validation marked.
 
     Args:
-        logs: by the runs' names.
+        logs: by the runs' names; several of a run that was repeated, in its colour.
         path: the png to write.
     """
     figure, axes = _figure()
-    for place, (run, rows) in enumerate(logs.items()):
-        _line(axes, rows, "loss", ":", run_colour(place), None)
-        _line(axes, rows, "validation_loss", "o-", run_colour(place), run)
-        _best(axes, rows, run_colour(place), None)
+    for place, (run, repeats) in enumerate(logs.items()):
+        for number, rows in enumerate(repeats):
+            _line(axes, rows, "loss", ":", run_colour(place), None)
+            _line(axes, rows, "validation_loss", "o-", run_colour(place), None if number else run)
+            _best(axes, rows, run_colour(place), None)
     axes.set_title("validation solid, training dotted, best marked", loc="left", fontsize=9)
     _save(figure, axes, path)
 

@@ -27,22 +27,24 @@ class Paired(NamedTuple):
 
 
 def track_scores(rows: pd.DataFrame, metric: str, method: str = "estimate") -> pd.DataFrame:
-    """One number a track and run: the mean over its sources, of frames the median first.
+    """One number a track and run: the mean over its sources, of frames the median first; then over a run's repeats.
 
     Trivial pairs of track and source (see `summarise`) are left out, and so are NaN and infinite values.
 
     Args:
-        rows: rows of `score_track`, of any number of runs.
+        rows: rows of `score_track`, of any number of runs; where they have a column `repeat`, of each run as often as
+            it was repeated with another seed.
         metric: such as "SDR".
         method: whose.
 
     Returns:
         (tracks, runs), NaN where a track has no number.
     """
+    rows = rows if "repeat" in rows else rows.assign(repeat="")
     chosen = rows[(rows["metric"] == metric) & (rows["method"] == method) & ~trivial_rows(rows)]
-    pairs = chosen.groupby(["run", "track", "source"], sort=False)["value"].median()
-    pairs = pairs[np.isfinite(pairs)]
-    return pairs.groupby(["track", "run"], sort=False).mean().unstack("run")
+    pairs = chosen.groupby(["run", "repeat", "track", "source"], sort=False)["value"].median()
+    repeats = pairs[np.isfinite(pairs)].groupby(["track", "run", "repeat"], sort=False).mean()
+    return repeats.groupby(["track", "run"], sort=False).mean().unstack("run")
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike) -> Paired:

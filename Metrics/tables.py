@@ -116,17 +116,23 @@ def run_table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of a table of runs over all sources, the best median SDR first, the mixture last.
 
     Args:
-        rows: rows of `score_track`, of any number of runs.
+        rows: rows of `score_track`, of any number of runs; where they have a column `repeat`, a run's numbers are the
+            means over its repeats, and their standard deviation (n - 1) stands beside them.
     """
-    summaries = {str(run): summarise(of_run) for run, of_run in rows.groupby("run", sort=False)}
-    numbers = {run: _numbers_of_all(summary) for run, summary in summaries.items()}
-    ranked = sorted(numbers, key=lambda run: -numbers[run].get(RUN_COLUMNS[0].key, {}).get("median", -np.inf))
-    cells = [[run, *(_cell(numbers[run].get(c.key, {}).get(c.statistic)) for c in RUN_COLUMNS)] for run in ranked]
+    numbers = {run: [_numbers_of_all(summary) for summary in summaries] for run, summaries in _by_run(rows).items()}
+    found = {
+        run: [[of_one.get(c.key, {}).get(c.statistic) for of_one in of_run] for c in RUN_COLUMNS]
+        for run, of_run in numbers.items()
+    }
+    ranked = sorted(found, key=lambda run: -_mean(found[run][0]))
+    cells = [[run, *map(_cell_of_several, found[run])] for run in ranked]
     of_mixture = [("mixture", *c.key[1:]) for c in RUN_COLUMNS]
-    if any(key in numbers[ranked[0]] for key in of_mixture):
-        first = numbers[ranked[0]]
-        found = [first.get(key, {}).get(c.statistic) for key, c in zip(of_mixture, RUN_COLUMNS, strict=True)]
-        cells.append(["(mixture)", *map(_cell, found)])
+    first = numbers[ranked[0]][0]
+    if any(key in first for key in of_mixture):
+        cells.append(
+            ["(mixture)"]
+            + [_cell(first.get(key, {}).get(c.statistic)) for key, c in zip(of_mixture, RUN_COLUMNS, strict=True)]
+        )
     return ["run", *(column.heading for column in RUN_COLUMNS)], cells
 
 
@@ -134,13 +140,38 @@ def source_table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of a table of the runs' median SDR over frames by source.
 
     Args:
-        rows: rows of `score_track`, of any number of runs.
+        rows: rows of `score_track`, of any number of runs, as for `run_table`.
     """
-    summaries = {str(run): summarise(of_run) for run, of_run in rows.groupby("run", sort=False)}
-    column = Column("", "", ("estimate", "SDR", "frames"), "median")
-    cells = {run: dict(_cells(summary, [column])) for run, summary in summaries.items()}
-    sources = list(dict.fromkeys(source for of_run in cells.values() for source in of_run))
-    return ["source", *cells], [[source, *(cells[run].get(source, "-") for run in cells)] for source in sources]
+    by_run = {}
+    for run, summaries in _by_run(rows).items():
+        chosen = pd.concat(summaries)
+        for name, value in zip(KEYS[1:], ("estimate", "SDR", "frames"), strict=True):
+            chosen = chosen[chosen[name] == value]
+        by_run[run] = {str(source): list(medians) for source, medians in chosen.groupby("source", sort=False)["median"]}
+    sources = list(dict.fromkeys(source for of_run in by_run.values() for source in of_run))
+    cells = [[source, *(_cell_of_several(of_run.get(source, [])) for of_run in by_run.values())] for source in sources]
+    return ["source", *by_run], cells
+
+
+def _by_run(rows: pd.DataFrame) -> dict[str, list[pd.DataFrame]]:
+    """Each run's summaries, one a repeat."""
+    rows = rows if "repeat" in rows else rows.assign(repeat="")
+    return {
+        str(run): [summarise(of_one) for _, of_one in of_run.groupby("repeat", sort=False)]
+        for run, of_run in rows.groupby("run", sort=False)
+    }
+
+
+def _mean(numbers: Sequence[float | None]) -> float:
+    return float(np.mean([-np.inf if number is None else number for number in numbers]))
+
+
+def _cell_of_several(numbers: Sequence[float | None]) -> str:
+    """A run's number; of several repeats the mean and the standard deviation."""
+    known = [number for number in numbers if number is not None]
+    if len(known) < 2 or len(set(known)) == 1:  # one, or counts, or minus infinity
+        return _cell(known[0] if known else None)
+    return f"{np.mean(known):.2f} ± {np.std(known, ddof=1):.2f}"
 
 
 def _numbers_of_all(summary: pd.DataFrame) -> dict[tuple[str, ...], dict]:

@@ -90,6 +90,28 @@ def test_only_settings_that_differ_are_listed(runs):
     }
 
 
+def test_runs_that_differ_in_their_seed_alone_are_repeats_of_one(runs):
+    again = make_run("second-seed2", 0.25, {"seed": 2, "model": {"levels": 5, "places": ["every", "output"]}})
+    tables = Compare.compare([*runs, again], "test", Path("out"))
+    assert table(tables, "Settings that differ")["seed"] == ["1", "1, 2"]
+    assert set(table(tables, "Scores")) == {"first", "second", "(mixture)"}
+    assert "±" in table(tables, "Scores")["second"][0] and "±" not in table(tables, "Scores")["first"][0]
+    assert set(table(tables, "Paired differences")) == {"second - first"}
+    scores = pd.read_csv("out/scores.csv")
+    assert set(zip(scores["run"], scores["repeat"], strict=True)) == {
+        ("first", "first"),
+        ("second", "second"),
+        ("second", "second-seed2"),
+    }
+
+
+def test_repeats_of_two_settings_keep_names_that_tell_them_apart(runs):
+    folders = [make_run(f"a-seed{seed}", 0.3, {"seed": seed, "levels": 1 + seed % 2}) for seed in range(4)]
+    tables = Compare.compare([*runs, *folders], "test", Path("out"))
+    assert {"a-seed0", "a-seed1"} <= set(table(tables, "Scores"))
+    assert table(tables, "Settings that differ")["seed"][2:] == ["0, 2", "1, 3"]
+
+
 def test_differences_are_those_of_the_tracks(runs):
     """By hand: the SDR of each frame, its median over frames, the mean over sources, track by track."""
     Compare.compare(runs, "test", Path("out"))

@@ -217,6 +217,39 @@ def test_trivial_pairs_and_tracks_of_one_run_change_nothing():
     pd.testing.assert_frame_equal(received, expected)
 
 
+def test_repeats_are_averaged_track_by_track():
+    """Two repeats of y: what is compared with x is their mean, and nothing is surer for it."""
+    x, y, z = random_runs(14, 9)
+    rows = pd.concat([x.assign(repeat="x"), y.assign(repeat="y1"), z.assign(run="y", repeat="y2")])
+    scores = Metrics.track_scores(rows, "SDR")
+    alone = Metrics.track_scores(pd.concat([x, y, z]), "SDR")
+    assert list(scores.columns) == ["x", "y"]
+    np.testing.assert_allclose(scores["y"], (alone["y"] + alone["z"]) / 2, rtol=1e-12)
+    [row] = Metrics.compare_runs(rows, ["SDR"]).itertuples()
+    assert (row.run, row.tracks) == ("y", 9)
+    assert row.mean == pytest.approx(np.mean((alone["y"] + alone["z"]) / 2 - alone["x"]))
+    same = pd.concat([x, y.assign(repeat="y1"), y.assign(repeat="y2")]).fillna({"repeat": "x"})
+    pd.testing.assert_frame_equal(Metrics.compare_runs(same, ["SDR"]), Metrics.compare_runs(pd.concat([x, y]), ["SDR"]))
+
+
+def test_a_table_of_repeats_has_their_mean_and_deviation():
+    x, y, z = random_runs(15, 7)
+    rows = pd.concat([x.assign(repeat="x"), y.assign(repeat="y1"), z.assign(run="y", repeat="y2")])
+    headings, cells = Metrics.run_table(rows)
+    chosen = pd.concat([x, y, z]).query("method == 'estimate' and metric == 'SDR'")
+    medians = chosen.groupby("run")["value"].median()
+    of_run = dict(zip(headings, next(row for row in cells if row[0] == "y"), strict=True))
+    both = [medians["y"], medians["z"]]
+    assert of_run["SDR median"] == f"{np.mean(both):.2f} ± {abs(both[0] - both[1]) / np.sqrt(2):.2f}"
+    assert of_run["tracks"] == "7"
+    headings, cells = Metrics.source_table(rows)
+    assert dict(zip(headings, cells[-1], strict=True)) == {
+        "source": "all",
+        "x": f"{medians['x']:.2f}",
+        "y": of_run["SDR median"],
+    }
+
+
 def test_a_metric_that_a_run_lacks_is_not_compared():
     runs = random_runs(13, 4)
     sir = runs[0].assign(metric=runs[0]["metric"].replace("SDR", "SIR"))
