@@ -635,7 +635,7 @@ GRIDS: Mapping[str, Mapping[str, Sequence[str]]] = {
     # The question of the original: does conditioning on labels help, which method, and where?
     "conditioning": {
         "model.conditioning": ("concat", "additive", "multiplicative", "film"),
-        "model.places": ("bottleneck", "every", "output"),
+        "model.places": ("bottleneck", "every"),
         "seed": ("1", "2", "3"),
     },
 }
