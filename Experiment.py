@@ -53,6 +53,8 @@ class CheckedExperiment(sacred.Experiment):
         """Runs a command as `sacred.Experiment.run` does; a mistake in the configuration raises ValueError."""
         if options and not options["--pdb"]:
             options["--debug"] = True  # lets exceptions reach the script, whose errors_in_one_line prints them
+        if options and options["--id"]:
+            config_updates = {"name": options["--id"], **(config_updates or {})}
         config = Config.resolve(self.schema, self.presets, named_configs, convert_to_nested_dict(config_updates or {}))
         said = {"config_updates": config_updates or {}, "named_configs": list(named_configs), **(meta_info or {})}
         self.configurations = [
@@ -62,7 +64,7 @@ class CheckedExperiment(sacred.Experiment):
 
 
 class RunFolder(FileStorageObserver):
-    """Keeps a run in `<folder>/<name>`, or in the next free number where the configuration has no name.
+    """Keeps a run in `<folder>/<name>` (its `dir`), or in the next free number where the configuration has no name.
 
     A run that is there already goes on, if the configuration is the same; so does the last unfinished one of the same
     configuration where there is no name.
@@ -77,7 +79,7 @@ class RunFolder(FileStorageObserver):
             ValueError: if the folder is no run, another configuration's, or another process trains it.
         """
         self.dir: str | None = None
-        name: str | None = _id or config["name"] or self._unfinished(config)
+        name = config["name"] or self._unfinished(config)  # and not a database's _id, which counts runs of its own
         self.follows = config.get("training", {}).get("processes", 1) > 1 and Utils.process_index() > 0
         if self.follows:  # the first process keeps the run of them all
             self.dir, self.config = os.path.join(self.basedir, config["name"]), config
@@ -171,6 +173,11 @@ def _differences(folder: Path, config: Config.Tree) -> list[str]:
     wanted = dict(Config.flat(json.loads(json.dumps(config))))
     keys = [key for key in {**stored, **wanted} if key not in FREE and stored.get(key) != wanted.get(key)]
     return [f"{key} was {stored.get(key, 'not there')} and is {wanted.get(key, 'not there')}" for key in keys]
+
+
+def folder_of(run: sacred.run.Run) -> Path:
+    """Where a run is kept, beside what other observers keep of it."""
+    return next(Path(str(observer.dir)) for observer in run.observers if isinstance(observer, RunFolder))
 
 
 def is_taken(folder: Path) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 import Config
 import Utils
-from Experiment import Experiment, RunFolder, register
+from Experiment import Experiment, RunFolder, folder_of, register
 from Input.augmentation import Augmentation
 from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.doctor import require_trainable
@@ -99,7 +99,7 @@ def find_learning_rate(_config: Config.Tree) -> None:
 def main(_config: Config.Tree, _run: Any) -> float:
     """Trains; the result that Sacred keeps is the best validation loss."""
     config = Config.from_dict(Config.Training, _config)
-    run_dir = Path(_run.observers[0].dir)
+    run_dir = folder_of(_run)
     began = time.monotonic()
     with stop_signals() as asked_to_stop:
         before = read_course(run_dir / Utils.STATE)

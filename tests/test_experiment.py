@@ -1,11 +1,14 @@
+import contextlib
 import fcntl
 import json
+import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import Config
-from Experiment import Experiment, RunFolder, register
+from Experiment import Experiment, RunFolder, folder_of, register
 from Utils import errors_in_one_line
 
 import pytest
@@ -14,8 +17,13 @@ from test_config import PRESETS, ROOT, Tiny, resolve
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
-    """An experiment in an empty folder; its main function returns the configuration that it received."""
+    """One in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    return tiny_experiment()
+
+
+def tiny_experiment(result=lambda tree: tree):
+    """An experiment whose main function returns the configuration that it received, or a number."""
     made = register(Experiment("tiny"), Tiny, PRESETS)
     made.observers.append(RunFolder("runs"))
     made.mistake = None
@@ -24,8 +32,8 @@ def experiment(tmp_path, monkeypatch):
     def main(_config, _run):
         if made.mistake:
             raise made.mistake
-        Path("runs", _run._id, "weights").touch()
-        return Config.to_dict(Config.from_dict(Tiny, _config))
+        (folder_of(_run) / "weights").touch()
+        return result(Config.to_dict(Config.from_dict(Tiny, _config)))
 
     return made
 
@@ -99,6 +107,22 @@ def test_runs_without_a_name_are_numbered(experiment):
         "2",
         "x",
     ]
+
+
+def test_databases_keep_runs_beside_the_folder(tmp_path):
+    """SQL counts each part of a run as one of its own; the folder keeps its name and goes on."""
+    lines = ["-s sqlite:///runs.db with name=a seed=1", *["-s sqlite:///runs.db -t tiny with name=b seed=2"] * 2]
+    code = f"import test_experiment as t\nfor line in {lines}: t.command(t.tiny_experiment(lambda tree: 0.5), line)"
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    # In a process of its own, because Sacred's TinyDB leaves files open.
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths})
+    with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as database:
+        rows = database.execute("select run_id, status from run").fetchall()
+    assert rows == [("0", "COMPLETED"), ("2", "COMPLETED"), ("3", "COMPLETED")]
+    documents = json.loads((tmp_path / "tiny" / "metadata.json").read_text())["runs"].values()
+    assert [document["status"] for document in documents] == ["COMPLETED", "COMPLETED"]
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"a", "b", "_sources"}
+    assert json.loads((tmp_path / "runs" / "b" / "config.json").read_text())["seed"] == 2
 
 
 def test_the_same_command_goes_on_with_its_run_and_another_one_is_refused(experiment):
