@@ -89,6 +89,14 @@ def test_four_devices_give_the_losses_of_one(place, alone, cache):
     pd.testing.assert_frame_equal(losses(f"four_{cache}"), alone, rtol=1e-5)
 
 
+def test_four_devices_in_bfloat16_give_the_losses_of_one(place):
+    for name, count in (("one_bfloat16", 1), ("four_bfloat16", 4)):
+        flags = f"--xla_force_host_platform_device_count={count}"
+        words = ("training.steps=8", "training.precision=mixed_bfloat16")
+        ended(started(f"name={name}", *words, XLA_FLAGS=flags))
+    pd.testing.assert_frame_equal(losses("four_bfloat16"), losses("one_bfloat16"), rtol=1e-3)
+
+
 def test_a_batch_that_devices_cannot_share_is_one_line(place):
     process = started("name=odd", "training.steps=8", XLA_FLAGS="--xla_force_host_platform_device_count=3")
     said, _ = process.communicate(timeout=300)
