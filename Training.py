@@ -38,7 +38,7 @@ from Metrics import loss_curve, rate_curve, spectrogram_grid
 from Models import networks
 from Models.cost import activations, cost
 from Models.losses import loss, per_example
-from Models.separation import WINDOW_SAMPLES
+from Models.separation import WINDOW_SAMPLES, load_separator
 
 import keras
 import matplotlib.image
@@ -210,9 +210,9 @@ def train_round(
         separator, examples, windows, training, rules.batch_size, devices.share
     )
     if course.begins_second_round:
-        separator.load_weights(best_path)
+        take_weights(separator, best_path)
     elif config.continue_from and not course.step:
-        separator.load_weights(Utils.run_checkpoint(config.continue_from))
+        take_weights(separator, Utils.run_checkpoint(config.continue_from))
     memory = Memory(
         weights=separator.count_params(),
         averages=training.ema > 0,
@@ -254,6 +254,21 @@ def train_round(
                     shuffle=False,  # the examples are drawn at random
                     verbose=0,
                 )
+
+
+def take_weights(separator: keras.Model, checkpoint: Path) -> None:
+    """Sets the weights to those of a checkpoint, and nothing else: it holds an optimizer and its rate too.
+
+    Raises:
+        ValueError: if the checkpoint is another network's.
+    """
+    weights = load_separator(checkpoint).get_weights()
+    if [each.shape for each in weights] != [each.shape for each in separator.get_weights()]:
+        raise ValueError(
+            f"expected a checkpoint of the same network. Received: {checkpoint} of another one; choose the settings "
+            "model.* and data.sources of its run"
+        )
+    separator.set_weights(weights)
 
 
 @contextmanager

@@ -41,7 +41,9 @@ class Board(Watcher):
         waiting: Callable[[], float] = lambda: 0.0,
     ):
         self.sample_rate_hz, self.listen, self.waiting = sample_rate_hz, listen, waiting
-        self.writer = SummaryWriter(str(folder), purge_step=course.step + 1 if course.step else None, flush_secs=10)
+        purge_step = course.step + 1 if course.step else None
+        suffix = f".{course.step:09}"  # files are named by the second, and read in the order of their names
+        self.writer = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=10, filename_suffix=suffix)
         if not course.step:
             event = Event(graph_def=graph(separator).SerializeToString())
             self.writer.file_writer.event_writer.add_event(event)

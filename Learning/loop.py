@@ -174,7 +174,7 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     if not model.optimizer.use_ema:
         yield
         return
-    trained = [np.array(variable.value) for variable in model.trainable_variables]
+    trained = [keras.ops.convert_to_numpy(variable).copy() for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
     try:
         yield

@@ -1,6 +1,7 @@
 """Data sets of random sound, small enough to be made for every test that wants one."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track, sha256
@@ -8,7 +9,9 @@ from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track, sha256
 import numpy as np
 import pytest
 import soundfile
+from scripts import call
 
+RATE_HZ = 8_000
 MakePrepared = Callable[..., Prepared]
 
 
@@ -40,6 +43,19 @@ def make_prepared(tmp_path) -> MakePrepared:
         return Prepared(root)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Iterator[Path]:
+    """A working folder with a small data set at 8 kHz: four rendered duets in `urmp`, and `prepared`."""
+    folder = tmp_path_factory.mktemp("place")
+    before = Path.cwd()
+    os.chdir(folder)
+    render = ("--pieces", 4, "--seconds", 6, "--sample-rate", RATE_HZ, "--lineups", "vn_vc,fl_cl", "--workers", 1)
+    assert call("Prepare.py", "synthetic", "urmp", *render) == 0
+    assert call("Prepare.py", "urmp", "urmp", "prepared", "--sample-rate", RATE_HZ, "--workers", 1) == 0
+    yield folder
+    os.chdir(before)
 
 
 def _part(root: Path, file: str, number: int, instrument: str, sample_rate_hz: int) -> Part:

@@ -67,15 +67,11 @@ def test_data_without_a_loss_are_one_line():
         suggestion(np.array([np.nan, 1.0]))
 
 
-def test_the_command_suggests_and_draws(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    render = ("--pieces", 4, "--seconds", 6, "--sample-rate", 8000, "--lineups", "vn_vc,fl_cl", "--workers", 1)
-    assert call("Prepare.py", "synthetic", "urmp", *render) == 0
-    assert call("Prepare.py", "urmp", "urmp", "prepared", "--sample-rate", 8000, "--workers", 1) == 0
+def test_the_command_suggests_and_draws(place, capsys):
     words = ("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared")
     small = ("model.levels=2", "model.filters=2", "training.batch_size=2", "training.xla=false")
     assert call("Training.py", "find_learning_rate", "with", *words, *small) == 0
     assert "training.learning_rate=" in capsys.readouterr().out
-    assert (tmp_path / "learning_rate.png").stat().st_size > 1000
-    assert not (tmp_path / "runs").exists()
+    assert (place / "learning_rate.png").stat().st_size > 1000
+    assert not (place / "runs").exists()
     assert call("Training.py", "find_learning_rate", "with", "demo", "data.prepared=nowhere") == 1

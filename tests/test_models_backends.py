@@ -1,4 +1,4 @@
-"""The same models in a fresh process, on JAX."""
+"""The same models and their training in a fresh process, on JAX."""
 
 import importlib.util
 import os
@@ -56,9 +56,12 @@ CHECKPOINTS = {
     "lstm_unet": {"network": "lstm_unet", "levels": 2, "filters": 3, "conditioning": "film", **EVERYWHERE},
 }
 PORTABLE = {  # what a checkpoint does not show: training, streams; JAX compiles each shape anew, so all take long
-    "losses": "by_hand or (finite_at_perfect and (log_energy or si_sdr))",
-    "separation": "whole_track and 121",
-    "wave_unet": "compiled",
+    "models_losses": "by_hand or (finite_at_perfect and (log_energy or si_sdr))",
+    "models_separation": "whole_track and 121",
+    "models_wave_unet": "compiled",
+    "learning_finder": "plain_descent",
+    "learning_recipe": "by_hand",
+    "learning_loop": "averages or plateau or every_number",
 }
 
 
@@ -96,7 +99,7 @@ def test_one_checkpoint_gives_the_same_sources_in_a_fresh_process_on_jax(tmp_pat
         assert sources.std(axis=(0, 1)).min() > 1e-3, name  # and it is not silence that agrees
 
 
-def test_the_tests_of_models_pass_on_it():
-    files = [ROOT / f"tests/test_models_{name}.py" for name in PORTABLE]
-    chosen = " or ".join(f"(test_models_{name} and ({tests}))" for name, tests in PORTABLE.items())
+def test_the_tests_of_models_and_of_their_training_pass_on_it():
+    files = [ROOT / f"tests/test_{name}.py" for name in PORTABLE]
+    chosen = " or ".join(f"(test_{name} and ({tests}))" for name, tests in PORTABLE.items())
     on_jax("-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", chosen)

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -39,19 +38,12 @@ def said(capsys):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(place):
     """A folder in which everything was done once: urmp, prepared, runs/tiny with estimates and scores."""
-    folder = tmp_path_factory.mktemp("place")
-    before = Path.cwd()
-    os.chdir(folder)
-    render = ("--pieces", 4, "--seconds", 6, "--sample-rate", RATE_HZ, "--lineups", "vn_vc,fl_cl", "--workers", 1)
-    assert call("Prepare.py", "synthetic", "urmp", *render) == 0
-    assert call("Prepare.py", "urmp", "urmp", "prepared", "--sample-rate", RATE_HZ, "--workers", 1) == 0
     assert call("Training.py", "with", *TINY, "data.prepared=prepared", "name=tiny") == 0
     assert call("Test.py", "with", "run=runs/tiny", "split=test,test_unseen_bank") == 0
     assert call("Evaluate.py", "with", "run=runs/tiny", "split=test,test_unseen_bank") == 0
-    yield folder
-    os.chdir(before)
+    return place
 
 
 def labels_of_the_test_piece() -> str:

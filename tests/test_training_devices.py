@@ -13,30 +13,15 @@ from Learning.devices import Devices
 import numpy as np
 import pandas as pd
 import pytest
-from scripts import call
 
 pytest.importorskip("jax")
 ROOT = Path(__file__).resolve().parents[1]
-RATE_HZ = 8_000
 # A batch of 4 and 7 windows of validation: devices that share a batch evenly get one too few in the last.
 SMALL = (
-    *("with", "demo", f"data.sample_rate_hz={RATE_HZ}", "data.output_samples=500", "data.prepared=prepared"),
+    *("with", "demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
     *("model.levels=1", "model.filters=2", "training.batch_size=4"),
     *("training.validate_every=4", "training.checkpoint_every=2"),
 )
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with a small prepared data set."""
-    folder = tmp_path_factory.mktemp("place")
-    before = Path.cwd()
-    os.chdir(folder)
-    render = ("--pieces", 4, "--seconds", 6, "--sample-rate", RATE_HZ, "--lineups", "vn_vc,fl_cl", "--workers", 1)
-    assert call("Prepare.py", "synthetic", "urmp", *render) == 0
-    assert call("Prepare.py", "urmp", "urmp", "prepared", "--sample-rate", RATE_HZ, "--workers", 1) == 0
-    yield folder
-    os.chdir(before)
 
 
 def started(*words: str, **environment: str) -> subprocess.Popen:

@@ -15,12 +15,10 @@ from Models.separation import load_separator
 import keras
 import numpy as np
 import pytest
-from scripts import call
 
 ROOT = Path(__file__).resolve().parents[1]
-RATE_HZ = 8_000
 SMALL = (
-    *("demo", f"data.sample_rate_hz={RATE_HZ}", "data.output_samples=500", "data.prepared=prepared"),
+    *("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
     *("model.levels=2", "model.filters=2", "training.batch_size=2", "training.xla=false"),
     *("training.steps=60", "training.validate_every=20", "training.checkpoint_every=5"),
 )
@@ -93,19 +91,6 @@ class Server:
         """Ends the server."""
         self.process.kill()
         self.process.communicate()
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with a small prepared data set."""
-    folder = tmp_path_factory.mktemp("place")
-    before = Path.cwd()
-    os.chdir(folder)
-    render = ("--pieces", 4, "--seconds", 6, "--sample-rate", RATE_HZ, "--lineups", "vn_vc,fl_cl", "--workers", 1)
-    assert call("Prepare.py", "synthetic", "urmp", *render) == 0
-    assert call("Prepare.py", "urmp", "urmp", "prepared", "--sample-rate", RATE_HZ, "--workers", 1) == 0
-    yield folder
-    os.chdir(before)
 
 
 def state(name: str) -> dict[str, np.ndarray]:

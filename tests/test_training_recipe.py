@@ -1,0 +1,131 @@
+"""Whole runs: the second round, no numbers, weights and settings of other runs, and what is said at the end."""
+
+import json
+from pathlib import Path
+
+import Config
+import Training
+import Utils
+from Learning.devices import Devices
+from Learning.loop import Interrupted
+from Learning.state import read_course
+from Models.separation import load_separator
+
+import numpy as np
+import pytest
+from scripts import call
+
+SMALL = (
+    *("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
+    *("model.levels=1", "model.filters=2", "training.batch_size=2", "training.xla=false"),
+    *("training.steps=4", "training.validate_every=2", "training.decay=constant"),
+)
+
+
+def resolved(*words: str) -> Config.Training:
+    keys = dict(word.split("=", 1) for word in (*SMALL[1:], *words))
+    return Config.resolve(Config.Training, Config.PRESETS, ["demo"], Config.nested(keys))
+
+
+def arrays(folder: Path | str) -> dict[str, np.ndarray]:
+    with np.load(Path(folder, Utils.STATE)) as file:
+        return dict(file)
+
+
+def same(one: Path | str, other: Path | str) -> bool:
+    first, second = arrays(one), arrays(other)
+    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
+
+
+def weights(folder: Path | str) -> list[np.ndarray]:
+    return load_separator(Path(folder, Utils.BEST)).get_weights()
+
+
+def test_a_run_says_where_it_ended_and_what_to_do_next(place, capsys):
+    assert call("Training.py", "with", *SMALL, "name=a") == 0
+    said = capsys.readouterr().out
+    course = read_course(Path("runs/a", Utils.STATE))
+    assert f"best validation loss {course.best:.5g} at step {course.best_step} of 4\n" in said
+    assert "runs/a: separate a split with  python Test.py with run=runs/a" in said
+    assert "note: memory: about" in said and "examples/s" in said
+    assert json.loads(Path("runs/a/run.json").read_text())["result"] == course.best
+
+
+def test_the_settings_of_a_run_repeat_it_to_the_bit(place):
+    call("Training.py", "with", *SMALL, "name=original", "seed=5")
+    assert call("Training.py", "with", "runs/original/config.json", "name=again") == 0
+    assert same("runs/original", "runs/again")
+    call("Training.py", "with", *SMALL, "name=other", "seed=6")
+    assert not same("runs/original", "runs/other")
+
+
+def test_a_new_run_begins_with_the_weights_of_another(place):
+    """At a rate that changes nothing they are what it ends with."""
+    call("Training.py", "with", *SMALL, "name=source")
+    words = ("continue_from=runs/source", "training.learning_rate=1e-12", "seed=9")
+    assert call("Training.py", "with", *SMALL, *words, "name=heir") == 0
+    for one, other in zip(weights("runs/source"), weights("runs/heir"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+    assert read_course(Path("runs/heir", Utils.STATE)).example == 8  # the first examples again
+
+
+def test_weights_of_another_network_are_one_line(place, capsys):
+    call("Training.py", "with", *SMALL, "name=narrow")
+    assert call("Training.py", "with", *SMALL, "model.filters=3", "name=wide", "continue_from=runs/narrow") == 1
+    message = "error: expected a checkpoint of the same network. Received: runs/narrow/best.keras of another one"
+    assert message in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_is_one_line_and_its_examples_are_kept(place, capsys):
+    """At such a rate the first step throws the weights so far that the second one's loss is no number."""
+    rate = "training.learning_rate=1e30"
+    assert (
+        call("Training.py", "with", *SMALL, rate, "name=far", "model.activation=linear", "training.checkpoint_every=1")
+        == 1
+    )
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    step, first, last = (int(word.strip(",;")) for word in line.split() if word.strip(",;").isdigit())
+    assert line.startswith("Training.py: error: the loss became ") and "runs/far/offending.npz" in line
+    assert (first, last) == (2 * (step - 1), 2 * step - 1)
+    examples, _ = Training.examples_of(resolved(rate), Devices())
+    context, sources = examples.batch(range(first, last + 1))
+    with np.load("runs/far/offending.npz") as kept:
+        np.testing.assert_array_equal(kept["sources"], sources)
+        np.testing.assert_array_equal(kept["mixture"], context["mixture"])
+        assert kept["first"] == first
+    assert read_course(Path("runs/far", Utils.STATE)).step == step - 1
+    assert json.loads(Path("runs/far/run.json").read_text())["status"] == "FAILED"
+
+
+ROUNDS = ("training.second_round=true", "training.patience=1", "training.steps=40", "training.learning_rate=0.1")
+
+
+@pytest.mark.parametrize("stop_after", [None, 1, 2, 3])
+def test_the_second_round_begins_with_the_best_weights_and_twice_the_batch(place, stop_after):
+    config, run_dir = resolved(*ROUNDS), place / f"rounds_{stop_after}"
+    run_dir.mkdir()
+    if stop_after is None:
+        Training.train(config, run_dir)
+    else:
+        end_of_first = next(row["step"] for row in rows("rounds_None") if row["learning_rate"] < 0.05) - 2
+        asked = iter(range(end_of_first - 1 + stop_after - 1))  # once a step, and not where a round ends
+        with pytest.raises(Interrupted):
+            Training.train(config, run_dir, asked_to_stop=lambda: next(asked, None) is None)
+        course = read_course(run_dir / Utils.STATE)
+        assert (course.round, course.step) == (2, end_of_first + stop_after)
+        Training.train(config, run_dir)
+        assert same(run_dir, "rounds_None") and rows(run_dir) == rows("rounds_None")
+    course = read_course(run_dir / Utils.STATE)
+    rates = [row["learning_rate"] for row in rows(run_dir)]
+    first = sum(rate > 0.05 for rate in rates)
+    assert course.round == 2 and 0 < first < len(rates)
+    np.testing.assert_allclose(rates, [0.1] * first + [0.01] * (len(rates) - first), rtol=1e-5)
+    steps = [row["step"] for row in rows(run_dir)]
+    assert steps == list(range(2, 2 * len(rates) + 1, 2))
+    assert course.example == 2 * 2 * first + 4 * 2 * (len(rates) - first)  # examples go on, four to a batch
+    losses = [row["validation_loss"] for row in rows(run_dir)]
+    assert course.best == min(losses)
+
+
+def rows(folder: Path | str) -> list[dict[str, float]]:
+    return [json.loads(line) for line in Path(folder, Utils.LOG).read_text().splitlines()]
