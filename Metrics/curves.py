@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .files import save_figure
-from .plots import run_colour
+from .plots import RUN_COLOURS, run_colour
 
 COLOURS = {"loss": "#0072B2", "validation_loss": "#D55E00"}  # Okabe and Ito's blue and vermilion
+
+MARKERS = "os^"
 
 Log = Sequence[Mapping[str, float]]
 """One row a validation, with step, loss and validation_loss."""
@@ -37,14 +39,16 @@ def loss_curves(logs: Mapping[str, Sequence[Log]], path: str | Path) -> None:
         logs: by the runs' names; several of a run that was repeated, in its colour.
         path: the png to write.
     """
-    figure, axes = _figure()
+    figure, axes = _figure(width=9)
     for place, (run, repeats) in enumerate(logs.items()):
+        style = MARKERS[place // len(RUN_COLOURS) % len(MARKERS)] + "-"  # where colours come again
         for number, rows in enumerate(repeats):
             _line(axes, rows, "loss", ":", run_colour(place), None)
-            _line(axes, rows, "validation_loss", "o-", run_colour(place), None if number else run)
+            _line(axes, rows, "validation_loss", style, run_colour(place), None if number else run)
             _best(axes, rows, run_colour(place), None)
     axes.set_title("validation solid, training dotted, best marked", loc="left", fontsize=9)
-    _save(figure, axes, path)
+    figure.legend(loc="outside right upper", frameon=False)
+    save_figure(figure, path)
 
 
 def rate_curve(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, rate: float, path: str | Path) -> None:
@@ -68,8 +72,8 @@ def rate_curve(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray, rate
     _save(figure, axes, path)
 
 
-def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4), layout="constrained")
+def _figure(width: float = 7) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
