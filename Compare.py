@@ -90,7 +90,8 @@ def compare(folders: Sequence[Path], split: str, out: Path) -> list[Metrics.Tabl
     for name, rows in {"scores": scores, "paired": paired}.items():
         with Utils.write_atomically(out / f"{name}.csv") as partial:
             rows.to_csv(partial, index=False)
-    title = f"{' and '.join(run.name for run in first_of_each(runs))} on {split}"
+    names = [run.name for run in first_of_each(runs)]
+    title = f"{' and '.join(names) if len(names) <= 3 else f'{len(names)} runs'} on {split}"
     Metrics.write_report(
         title, tables, list(pictures(runs, scores, out)), list(passages(runs, split, out)), out / "report.html"
     )
