@@ -42,13 +42,19 @@ def test_a_warm_up_is_kept_by_keras(inner):
 
 
 def by_hand(batches, weights, rate, decay=0.0, clip=0.0, accumulate=1, ema=0.0):
-    """Adam (Kingma and Ba 2015) on the mean squared error of x w, in float64; returns weights and their average."""
+    """Adam (Kingma and Ba 2015) on the mean squared error of x w, in float64.
+
+    Returns:
+        The weights, their average, and the length of each gradient before it was clipped.
+    """
+    lengths = []
     first, second, average = np.zeros_like(weights), np.zeros_like(weights), None
     for step in range(len(batches) // accumulate):
         gradients = []
         for x, y in batches[step * accumulate : (step + 1) * accumulate]:
             gradients.append(2 * x.T @ (x @ weights - y) / y.size)
         gradient = np.mean(gradients, axis=0)
+        lengths.append(np.linalg.norm(gradient))
         if clip:
             gradient = gradient * min(1, clip / np.linalg.norm(gradient))
         weights = weights - rate * decay * weights
@@ -57,7 +63,7 @@ def by_hand(batches, weights, rate, decay=0.0, clip=0.0, accumulate=1, ema=0.0):
         corrected = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
         weights = weights - rate * corrected[0] / (np.sqrt(corrected[1]) + 1e-7)
         average = weights if average is None else ema * average + (1 - ema) * weights
-    return weights, average
+    return weights, average, lengths
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def by_hand(batches, weights, rate, decay=0.0, clip=0.0, accumulate=1, ema=0.0):
     [
         {},
         {"optimizer": "adamw", "weight_decay": 0.3},
-        {"clip_norm": 0.05},
+        {"clip_norm": 4.5},
         {"accumulate": 3},
         {"ema": 0.8},
     ],
@@ -74,18 +80,21 @@ def by_hand(batches, weights, rate, decay=0.0, clip=0.0, accumulate=1, ema=0.0):
 def test_weights_change_as_by_hand(settings):
     random = np.random.default_rng(0)
     batches = [(random.normal(size=(4, 3)), random.normal(size=(4, 2))) for _ in range(12)]
-    weights = random.normal(size=(3, 2))
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
-    model.set_weights([weights.astype(np.float32)])
+    weights = random.normal(size=(4, 2))  # the last row is the bias
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.set_weights([weights[:3], weights[3]])
     model.compile(optimizer(RATE, steps=100, **settings), "mse")
     for x, y in batches:
         model.train_on_batch(x.astype(np.float32), y.astype(np.float32))
     names = {"weight_decay": "decay", "clip_norm": "clip", "accumulate": "accumulate", "ema": "ema"}
     told = {names[key]: value for key, value in settings.items() if key in names}
-    expected, average = by_hand(batches, weights, RATE, **told)
-    np.testing.assert_allclose(model.get_weights()[0], expected, atol=2e-5)
+    with_bias = [(np.column_stack([x, np.ones(4)]), y) for x, y in batches]
+    expected, average, lengths = by_hand(with_bias, weights, RATE, **told)
+    np.testing.assert_allclose(np.vstack(model.get_weights()), expected, atol=1e-4)
     assert np.abs(expected - weights).min() > 1e-3
+    if "clip_norm" in settings:  # some are too long and some are not, or Adam would not feel it
+        assert min(lengths) < settings["clip_norm"] < sorted(lengths)[-3]
     if "ema" in settings:
         model.optimizer.finalize_variable_values(model.trainable_variables)
-        np.testing.assert_allclose(model.get_weights()[0], average, atol=2e-5)
+        np.testing.assert_allclose(np.vstack(model.get_weights()), average, atol=1e-4)
         assert np.abs(average - expected).max() > 1e-3
