@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,9 @@ def find_learning_rate(_config: Config.Tree) -> None:
     config = Config.from_dict(Config.Training, _config)
     told = {"decay": "constant", "warmup_steps": 0, "accumulate": 1, "ema": 0.0, "steps_per_execution": 1}
     training = config.training.model_copy(update=told)
-    devices = joined(1)
-    devices.require_even(training.batch_size)
-    examples, windows = examples_of(config, devices)
-    separator = new_separator(config.model_copy(update={"training": training}), Rising(FINDER_STEPS))
-    model, batches, _ = feed_of(config)(separator, examples, windows, training, training.batch_size, devices.share)
+    task = task_of(config.model_copy(update={"training": training}), joined(1))
+    separator = new_separator(task.config, Rising(FINDER_STEPS))
+    model, batches, _ = fed(separator, task, training.batch_size)
     with Utils.progress_calls("step", "finding a learning rate") as tell:
         found = range_test(model, batches(0), FINDER_STEPS, lambda step: tell(step, FINDER_STEPS))
     rate, smoothed = suggestion(found)
@@ -139,42 +138,58 @@ def train(
         Interrupted: if it was asked to stop.
     """
     training = config.training
-    devices = joined(training.processes)
-    devices.require_even(training.batch_size)
-    examples, windows = examples_of(config, devices)
+    task = task_of(config, joined(training.processes))
     course = read_course(run_dir / Utils.STATE)
-    waiting = Waiting(lambda: examples.reached)
+    waiting = Waiting(lambda: task.examples.reached)
     watchers: list[Watcher] = [waiting]
-    if devices.writes:
+    if task.devices.writes:
         bar = Utils.progress(
             total=examples_to(course, training), unit="example", label="training", initial=course.example
         )
         curve = functools.partial(loss_curve, path=run_dir / Utils.CURVE)
         watchers += [Bar(bar, waiting), Log(run_dir / Utils.LOG, course, log_scalar, curve)]
     if not course.finished:
-        train_round(config, devices, course, examples, windows, run_dir, watchers, waiting, asked_to_stop)
+        train_round(task, course, run_dir, watchers, waiting, asked_to_stop)
     if training.second_round and course.round == 1 and course.step < training.steps:
         course.begin_second_round()
-        train_round(config, devices, course, examples, windows, run_dir, watchers, waiting, asked_to_stop)
+        train_round(task, course, run_dir, watchers, waiting, asked_to_stop)
     return course
 
 
-def examples_of(config: Config.Training, devices: Devices) -> tuple[TrainingExamples, Windows]:
-    """What a configuration trains and validates on.
+@dataclass(frozen=True)
+class Task:
+    """What trains, and on what.
+
+    Args:
+        config: every number of it.
+        devices: which share the work.
+        examples: to train on.
+        windows: to validate on.
+    """
+
+    config: Config.Training
+    devices: Devices
+    examples: TrainingExamples
+    windows: Windows
+
+
+def task_of(config: Config.Training, devices: Devices) -> Task:
+    """What a configuration means, on some devices.
 
     Raises:
-        FileNotFoundError, ValueError: if the prepared data set does not fit the configuration.
+        FileNotFoundError, ValueError: if the prepared data set does not fit it, or the devices cannot share its batch.
     """
-    data = config.data
+    data, batch_size = config.data, config.training.batch_size
+    devices.require_even(batch_size)
     prepared, wanted = prepared_for(data), sources_of(data)
     for remark in require_trainable(prepared, wanted) if devices.writes else ():
         print(f"note: {remark}")
     lengths = networks.lengths(data.output_samples, **config.model.model_dump())
     output_samples = lengths.output_samples(data.output_samples)
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
-    full = config.training.batch_size if devices.count > 1 else 1
+    full = batch_size if devices.count > 1 else 1
     windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full)
-    return training_examples(config, prepared, excerpt), windows
+    return Task(config, devices, training_examples(config, prepared, excerpt), windows)
 
 
 def examples_to(course: Course, training: Config.Optimisation) -> int:
@@ -183,17 +198,15 @@ def examples_to(course: Course, training: Config.Optimisation) -> int:
 
 
 def train_round(
-    config: Config.Training,
-    devices: Devices,
+    task: Task,
     course: Course,
-    examples: TrainingExamples,
-    windows: Windows,
     run_dir: Path,
     watchers: list[Watcher],
     waiting: Waiting,
     asked_to_stop: Callable[[], bool],
 ) -> None:
     """Trains until the round ends: the first one, or the second with twice the batch and a tenth of the rate."""
+    config, devices, windows = task.config, task.devices, task.windows
     training, state_path, best_path = config.training, run_dir / Utils.STATE, run_dir / Utils.BEST
     factor = 2 if course.round == 2 else 1
     rules = Rules(
@@ -206,9 +219,7 @@ def train_round(
         plateau_factor=training.plateau_factor,
     )
     separator = new_separator(config, rate=training.learning_rate / (10 if course.round == 2 else 1))
-    model, batches, validation = feed_of(config)(
-        separator, examples, windows, training, rules.batch_size, devices.share
-    )
+    model, batches, validation = fed(separator, task, rules.batch_size)
     if course.begins_second_round:
         take_weights(separator, best_path)
     elif config.continue_from and not course.step:
@@ -216,16 +227,16 @@ def train_round(
     memory = Memory(
         weights=separator.count_params(),
         averages=training.ema > 0,
-        activations=activations(separator, examples.excerpt.input_samples),
+        activations=activations(separator, task.examples.excerpt.input_samples),
         value_bytes=2 if training.precision == "mixed_bfloat16" else 4,
         available=available_bytes(),
     )
     on_each = rules.batch_size // devices.count
     if devices.writes:
         print(f"note: memory: {memory.note(on_each)}")
-    offending = functools.partial(keep_offending, examples, run_dir)
+    offending = functools.partial(keep_offending, task.examples, run_dir)
     asked = devices.agreed(asked_to_stop)
-    with boards(config, devices, course, separator, windows, run_dir, waiting) as board:
+    with boards(task, course, separator, run_dir, waiting) as board:
         while not course.finished:
             devices.wait()
             if state_path.is_file() and not course.begins_second_round:
@@ -273,20 +284,15 @@ def take_weights(separator: keras.Model, checkpoint: Path) -> None:
 
 @contextmanager
 def boards(
-    config: Config.Training,
-    devices: Devices,
-    course: Course,
-    separator: keras.Model,
-    windows: Windows,
-    run_dir: Path,
-    waiting: Waiting,
+    task: Task, course: Course, separator: keras.Model, run_dir: Path, waiting: Waiting
 ) -> Iterator[list[Watcher]]:
     """What writes for TensorBoard; nothing where several processes train, which can only listen together."""
-    if devices.processes > 1:
+    if task.devices.processes > 1:
         yield []
         return
-    listen = functools.partial(audition, separator, windows, config.training.batch_size, run_dir)
-    board = Board(run_dir / "tensorboard", course, separator, config.data.sample_rate_hz, listen, waiting.share)
+    listen = functools.partial(audition, separator, task.windows, task.config.training.batch_size, run_dir)
+    rate_hz = task.config.data.sample_rate_hz
+    board = Board(run_dir / "tensorboard", course, separator, rate_hz, listen, waiting.share)
     try:
         yield [board]
     finally:
@@ -351,15 +357,8 @@ Batches = Callable[[int], Any]
 """Endless batches to train on, from the example of a number on."""
 
 
-def from_host(
-    separator: keras.Model,
-    examples: TrainingExamples,
-    windows: Windows,
-    training: Config.Optimisation,
-    batch_size: int,
-    share: tuple[int, int],
-) -> tuple[keras.Model, Batches, Any]:
-    """What is fitted, and batches to train and to validate it on: excerpts are read and mixed by tf.data.
+def from_host(separator: keras.Model, task: Task, batch_size: int) -> tuple[keras.Model, Batches, Any]:
+    """Excerpts are read and mixed by tf.data.
 
     Raises:
         ValueError: if TensorFlow is not installed.
@@ -372,25 +371,21 @@ def from_host(
             "data.cache=device"
         ) from None
 
+    share = task.devices.share
+
     def heard(context: dict, *targets: Any) -> tuple:
         """What this separator takes as input: a plain one wants no labels."""
         return {name: context[name] for name in separator.input}, *targets
 
     def batches(first: int) -> Any:
-        return training_batches(examples, batch_size, first, share).map(heard)
+        return training_batches(task.examples, batch_size, first, share).map(heard)
 
-    return separator, batches, track_batches(windows, training.batch_size, share).map(heard)
+    return separator, batches, track_batches(task.windows, task.config.training.batch_size, share).map(heard)
 
 
-def from_device(
-    separator: keras.Model,
-    examples: TrainingExamples,
-    windows: Windows,
-    training: Config.Optimisation,
-    batch_size: int,
-    share: tuple[int, int],
-) -> tuple[keras.Model, Batches, Any]:
-    """The same with the whole data set in the accelerator's memory: excerpts are cut and mixed in the training step."""
+def from_device(separator: keras.Model, task: Task, batch_size: int) -> tuple[keras.Model, Batches, Any]:
+    """The whole data set lies in the accelerator's memory: excerpts are cut and mixed in the training step."""
+    examples, windows, training, share = task.examples, task.windows, task.config.training, task.devices.share
     slots = max(examples.most_parts, windows.most_parts)
     cache = Cache(examples.prepared, tuple(dict.fromkeys(examples.tracks + windows.tracks)))
     mixer = Mixer(cache, examples)
@@ -409,9 +404,10 @@ def from_device(
     return model, batches, DrawnWindows(windows, cache, slots, training.batch_size, share)
 
 
-def feed_of(config: Config.Training) -> Callable[..., tuple[keras.Model, Batches, Any]]:
-    """Where a configuration's examples are cut and mixed."""
-    return from_device if config.data.cache == "device" else from_host
+def fed(separator: keras.Model, task: Task, batch_size: int) -> tuple[keras.Model, Batches, Any]:
+    """What is fitted, batches to train it on, and batches to validate it on."""
+    feed = from_device if task.config.data.cache == "device" else from_host
+    return feed(separator, task, batch_size)
 
 
 class PerExample(keras.layers.Layer):
