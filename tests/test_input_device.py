@@ -231,7 +231,7 @@ def test_training_from_the_device_is_training_from_the_host(two_splits, tmp_path
 def test_training_from_the_host_says_what_it_lacks(monkeypatch):
     monkeypatch.setitem(sys.modules, "Input.pipeline", None)  # as if TensorFlow were not installed
     with pytest.raises(ValueError, match="install tensorflow, .* or train with data.cache=device") as stop:
-        Training.from_host(None, None, None, None, 1, (0, 1))
+        Training.from_host(None, None, 1)
     assert "\n" not in str(stop.value)
 
 
