@@ -129,7 +129,11 @@ def named(runs: Sequence[Run]) -> list[Run]:
     repeats: dict[Any, list[Run]] = {}
     for run in runs:
         said = [pair for pair in run.settings.items() if pair[0] not in (*OF_THE_RUN_ALONE, "seed")]
-        repeats.setdefault(tuple(said) or run.repeat, []).append(run)
+        group = repeats.setdefault(tuple(said) or run.repeat, [])
+        if run.settings.get("seed") in [each.settings.get("seed") for each in group]:  # of other code, or data
+            repeats[run.repeat] = [run]
+        else:
+            group.append(run)
     names = [name_of(group) for group in repeats.values()]
     clear = len(set(names)) == len(names)
     return [

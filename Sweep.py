@@ -71,9 +71,8 @@ def grid(words: Sequence[str]) -> list[Cell]:
     for word in words:
         choices |= {key: list(values) for key, values in Config.GRIDS.get(word, {}).items()}
     varied = sorted((key for key, values in choices.items() if len(values) > 1), key="seed".__eq__)  # the seed last
-    outer_first = sorted(
-        choices, key="seed".__ne__
-    )  # all with one seed, then with the next: a whole table is soon there
+    # All with one seed, then with the next: a whole table is soon there.
+    outer_first = sorted(choices, key="seed".__ne__)
     cells = []
     for values in itertools.product(*(choices[key] for key in outer_first)):
         chosen = dict(zip(outer_first, values, strict=True))

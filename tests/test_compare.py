@@ -105,6 +105,12 @@ def test_runs_that_differ_in_their_seed_alone_are_repeats_of_one(runs):
     }
 
 
+def test_the_same_settings_with_the_same_seed_are_two_runs(runs):
+    again = make_run("second-after", 0.2, {"seed": 1, "model": {"levels": 5, "places": ["every", "output"]}})
+    tables = Compare.compare([*runs, again], "test", Path("out"))
+    assert set(table(tables, "Scores")) == {"first", "second", "second-after", "(mixture)"}
+
+
 def test_repeats_of_two_settings_keep_names_that_tell_them_apart(runs):
     folders = [make_run(f"a-seed{seed}", 0.3, {"seed": seed, "levels": 1 + seed % 2}) for seed in range(4)]
     tables = Compare.compare([*runs, *folders], "test", Path("out"))
