@@ -124,11 +124,11 @@ class RunFolder(FileStorageObserver):
     def _make_run_dir(self, _id: str | None) -> None:
         if _id is None:
             super()._make_run_dir(_id)
-            self._lock = _locked(Path(str(self.dir)))  # until this process ends, however it ends
+            self._lock = locked(Path(str(self.dir)))  # until this process ends, however it ends
             return
         folder = Path(self.basedir, _id)
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(folder)
+        self._lock = locked(folder)
         for left in folder.glob(".partial-*"):  # by a process that was killed while it wrote
             left.unlink()
         self.dir = str(folder)
@@ -139,7 +139,7 @@ class RunFolder(FileStorageObserver):
             folder = path.parent
             if config["fresh"] or _differences(folder, config) or Utils.run_status(folder) == "COMPLETED":
                 continue
-            with contextlib.suppress(ValueError), _locked(folder):
+            with contextlib.suppress(ValueError), locked(folder):
                 print(f"going on with {folder}, which was stopped; fresh=true starts another one")
                 return folder.name
         return None
@@ -152,7 +152,7 @@ def _make_room(folder: Path, config: Config.Tree) -> None:
     if not (folder / "config.json").is_file() and not _is_empty(folder):
         raise ValueError(f"{folder} exists already and is no run (it holds no config.json): choose another name=...")
     if config["fresh"] or _is_empty(folder):
-        with _locked(folder):
+        with locked(folder):
             shutil.rmtree(folder)
     elif differing := _differences(folder, config):
         raise ValueError(
@@ -181,9 +181,9 @@ def folder_of(run: sacred.run.Run) -> Path:
 
 
 def is_taken(folder: Path) -> bool:
-    """Whether another process trains a run."""
+    """Whether another process has locked a folder, as one does that trains its run."""
     try:
-        _locked(folder).close()
+        locked(folder).close()
     except ValueError:
         return True
     except OSError:  # there is no such run yet
@@ -191,8 +191,8 @@ def is_taken(folder: Path) -> bool:
     return False
 
 
-def _locked(folder: Path) -> TextIO:
-    """Keeps other processes out of a run until the file that is returned is closed, or this process dies.
+def locked(folder: Path) -> TextIO:
+    """Keeps other processes out of a folder until the file that is returned is closed, or this process dies.
 
     Raises:
         ValueError: if another process is in.

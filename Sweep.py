@@ -16,12 +16,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import Config
 import Utils
-from Experiment import is_taken
+from Experiment import is_taken, locked
 
 ROOT = Path(__file__).resolve().parent
 
@@ -97,19 +98,37 @@ def work(runs: Sequence[Cell], splits: Sequence[str]) -> None:
     """
     faults = []
     for run in runs:
-        if run.is_done(splits) or is_taken(run.folder):
-            continue
-        for command in run.commands(splits):
-            print(f"\n{shlex.join(['python', *command])}", flush=True)
-            code = subprocess.run([sys.executable, ROOT / command[0], *command[1:]]).returncode
-            if code == 130:
-                raise KeyboardInterrupt
-            if code:
-                if not is_taken(run.folder):
-                    faults.append(f"{run.folder} failed: {shlex.join(['python', *command])}")
-                break
+        with claimed(run) as free:
+            if not free or run.is_done(splits) or is_taken(run.folder):
+                continue
+            for command in run.commands(splits):
+                print(f"\n{shlex.join(['python', *command])}", flush=True)
+                code = subprocess.run([sys.executable, ROOT / command[0], *command[1:]]).returncode
+                if code == 130:
+                    raise KeyboardInterrupt
+                if code:
+                    if not is_taken(run.folder):
+                        faults.append(f"{run.folder} failed: {shlex.join(['python', *command])}")
+                    break
     if faults:
         raise ValueError("\n".join(faults))
+
+
+@contextmanager
+def claimed(run: Cell) -> Iterator[bool]:
+    """Whether a run is this sweep's to train, test and score: until the block ends no other sweep may.
+
+    The lock of the run's own folder says only that somebody trains it.
+    """
+    folder = run.folder.with_name(".sweep") / run.folder.name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = locked(folder)
+    except ValueError:
+        yield False
+        return
+    with lock:
+        yield True
 
 
 def report(runs: Sequence[Cell], splits: Sequence[str]) -> None:

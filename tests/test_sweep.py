@@ -9,7 +9,7 @@ import Compare
 import Config
 import Sweep
 import Utils
-from Experiment import _locked
+from Experiment import locked
 
 import pytest
 from scripts import call
@@ -144,10 +144,32 @@ def test_a_run_that_fails_is_told_and_the_others_are_done(scripts, capsys):
 
 def test_a_run_that_another_process_trains_is_left_to_it(scripts, capsys):
     Path("runs/x-seed1").mkdir(parents=True)
-    with _locked(Path("runs/x-seed1")):
+    with locked(Path("runs/x-seed1")):
         Sweep.main(["with", "demo", "name=x", "seed=1,2"])
     assert {line.split()[2] for line in scripts() if line.startswith("T")} == {"demo", "run=runs/x-seed2"}
     assert "1 of 2 runs are done; others work on: x-seed1" in capsys.readouterr().out
+
+
+def test_a_run_that_another_sweep_has_trained_and_not_yet_scored_is_left_to_it(scripts, capsys):
+    """Two sweeps; the second begins while the first one tests its run."""
+    words = ["with", "demo", "name=x", "seed=1,2"]
+    again = f"import Sweep; Sweep.ROOT = Sweep.Path({str(Path.cwd())!r}); Sweep.main({words})"
+    Path("Test.py").write_text(
+        SCRIPT
+        + f"""
+import os, subprocess
+os.environ["PYTHONPATH"] = {str(Path(Sweep.__file__).parent)!r}
+if not Path("begun").exists():
+    Path("begun").touch()
+    subprocess.run([sys.executable, "-c", {again!r}], check=True)
+"""
+    )
+    Sweep.main(words)
+    assert [line.split()[0] + line.split("x-")[1][:5] for line in scripts()] == [
+        *("Trainingseed1", "Testseed1"),
+        *("Trainingseed2", "Testseed2", "Evaluateseed2"),  # by the second
+        "Evaluateseed1",
+    ]
 
 
 def test_a_real_sweep_ends_in_a_comparison(place, capsys):
