@@ -224,13 +224,7 @@ def train_round(
         take_weights(separator, best_path)
     elif config.continue_from and not course.step:
         take_weights(separator, Utils.run_checkpoint(config.continue_from))
-    memory = Memory(
-        weights=separator.count_params(),
-        averages=training.ema > 0,
-        activations=activations(separator, task.examples.excerpt.input_samples),
-        value_bytes=2 if training.precision == "mixed_bfloat16" else 4,
-        available=available_bytes(),
-    )
+    memory = memory_of(task, separator, model)
     on_each = rules.batch_size // devices.count
     if devices.writes:
         print(f"note: memory: {memory.note(on_each)}")
@@ -265,6 +259,19 @@ def train_round(
                     shuffle=False,  # the examples are drawn at random
                     verbose=0,
                 )
+
+
+def memory_of(task: Task, separator: keras.Model, model: keras.Model) -> Memory:
+    """What training takes of each device's memory; a fitted model around the separator holds the data set."""
+    training = task.config.training
+    return Memory(
+        weights=separator.count_params(),
+        averages=training.ema > 0,
+        activations=activations(separator, task.examples.excerpt.input_samples),
+        value_bytes=2 if training.precision == "mixed_bfloat16" else 4,
+        data=sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in model.non_trainable_variables),
+        available=available_bytes(),
+    )
 
 
 def take_weights(separator: keras.Model, checkpoint: Path) -> None:

@@ -5,7 +5,10 @@ arithmetic of integers (`augmentation`), so that the examples are those of `Exam
 backend and device. TensorFlow is not needed.
 """
 
-from collections.abc import Iterator
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -17,6 +20,7 @@ from .examples import Examples, TrainingExamples, Windows, piece_of
 from .prepared import Part, Prepared, Track
 
 ROW = 1 << 12  # samples; whole rows are fetched, then shifted
+AHEAD = 8  # batches that are drawn before they are asked for
 
 Drawn = dict[str, np.ndarray]
 """Drawn parts as arrays of P slots: `row` (of the cache, where the part begins), `start` (where its sources start) and
@@ -45,21 +49,22 @@ class Cache:
         return self.first_row[part.file]
 
 
-def drawn_arrays(examples: Examples, cache: Cache, number: int, slots: int) -> Drawn:
-    """What example `number` consists of, in so many slots."""
-    drawn = examples.draw(number)
-    treatment = stacked([one.treatment for one in drawn])
+def drawn_arrays(examples: Examples, cache: Cache, numbers: Sequence[int], slots: int) -> Drawn:
+    """What the examples of these numbers consist of, in so many slots each."""
+    drawn = [examples.draw(number) for number in numbers]
+    parts = [one for example in drawn for one in example]
+    filled = np.array([(n, slot) for n, example in enumerate(drawn) for slot in range(len(example))]).T
     known = {
-        "row": [cache.row(one.part) for one in drawn],
-        "start": [one.start for one in drawn],
-        "samples": [one.track.samples for one in drawn],
-        "source": [examples.source_of(one) for one in drawn],
-        **treatment._asdict(),
+        "row": [cache.row(one.part) for one in parts],
+        "start": [one.start for one in parts],
+        "samples": [one.track.samples for one in parts],
+        "source": [examples.source_of(one) for one in parts],
+        **stacked([one.treatment for one in parts])._asdict(),
     }
-    arrays = {name: np.zeros((slots, *np.shape(values)[1:]), np.int32) for name, values in known.items()}
+    arrays = {name: np.zeros((len(drawn), slots, *np.shape(values)[1:]), np.int32) for name, values in known.items()}
     arrays["step"][:], arrays["taps"][:] = UNIT_STEP, FLAT
     for name, values in known.items():
-        arrays[name][: len(drawn)] = values
+        arrays[name][*filled] = values
     return arrays
 
 
@@ -71,15 +76,24 @@ def drawn_batches(
     first: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Drawn, np.ndarray]]:
-    """Endless batches of what `training_batches` would hold, as numbers; with zeros in the place of targets."""
+    """Endless batches of what `training_batches` would hold, as numbers; with zeros in the place of targets.
+
+    A thread draws the next ones while the device computes.
+    """
     index, _ = share
     mine = piece_of(batch_size, share)
-    while True:
-        numbers = range(first + index * mine, first + (index + 1) * mine)
-        batch = _stacked([drawn_arrays(examples, cache, number, slots) for number in numbers])
+
+    def batch(start: int) -> tuple[Drawn, np.ndarray]:
+        numbers = range(start + index * mine, start + (index + 1) * mine)
+        arrays = drawn_arrays(examples, cache, numbers, slots)
         examples.reached = numbers[-1] + 1
-        yield batch
-        first += batch_size
+        return arrays, np.zeros(mine, np.float32)
+
+    with ThreadPoolExecutor(1) as thread:
+        ahead = deque(thread.submit(batch, first + n * batch_size) for n in range(AHEAD))
+        for start in itertools.count(first + AHEAD * batch_size, batch_size):
+            ahead.append(thread.submit(batch, start))
+            yield ahead.popleft().result()
 
 
 class DrawnWindows(keras.utils.PyDataset):
@@ -96,12 +110,8 @@ class DrawnWindows(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple:
         start = index * self.batch_size + self.first
         numbers = range(start, min(start + self.mine, len(self.windows)))
-        batch = _stacked([drawn_arrays(self.windows, self.cache, number, self.slots) for number in numbers])
+        batch = drawn_arrays(self.windows, self.cache, numbers, self.slots), np.zeros(len(numbers), np.float32)
         return batch if self.windows.full == 1 else (*batch, self.windows.weights(numbers))
-
-
-def _stacked(rows: list[Drawn]) -> tuple[Drawn, np.ndarray]:
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, np.zeros(len(rows), np.float32)
 
 
 class Mixer(keras.layers.Layer):

@@ -124,6 +124,7 @@ class Memory:
         averages: whether their moving average is held too.
         activations: values for one example.
         value_bytes: of an activation.
+        data: bytes of what is held beside all that: a data set, with data.cache=device.
         available: of a device; 0 where it is not known.
     """
 
@@ -131,11 +132,13 @@ class Memory:
     averages: bool
     activations: int
     value_bytes: int
+    data: int
     available: int
 
     def needed(self, batch_size: int) -> int:
         """For so many examples on one device."""
-        return (5 if self.averages else 4) * 4 * self.weights + 3 * self.value_bytes * self.activations * batch_size
+        held = (5 if self.averages else 4) * 4 * self.weights + self.data
+        return held + 3 * self.value_bytes * self.activations * batch_size
 
     def largest_batch(self) -> int:
         """The most examples on one device that fit; at least 1."""

@@ -1,6 +1,7 @@
 """What happens between the steps of a leg: checkpoints, validations, early stops, and being stopped."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ class Loop(keras.callbacks.Callback):
         self.state_path, self.best_path, self.devices, self.filled = state_path, best_path, devices, filled
         self.watchers, self.asked_to_stop, self.offending = watchers, asked_to_stop, offending
         self.first_step = course.step
+        self.unseen: deque[tuple[int, Any]] = deque()  # steps, and their losses, which the device may still compute
         self.resumes = course.step % rules.checkpoint_every > 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -90,28 +92,21 @@ class Loop(keras.callbacks.Callback):
             self.resumes = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        before = self.course.step, self.course.example
-        self.course.step = self.first_step + batch + 1
-        self.course.example += (self.course.step - before[0]) * self.rules.batch_size
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            steps = (
-                f"{before[0] + 1}" if self.course.step == before[0] + 1 else f"{before[0] + 1} to {self.course.step}"
-            )
-            raise ValueError(
-                f"the loss became {loss} at step {steps}, examples {before[1]} to {self.course.example - 1}; "
-                f"{self.offending(before[1], self.course.example)}; a smaller training.learning_rate or "
-                "training.clip_norm=1 may help"
-            )
+        step = self.first_step + batch + 1
+        self.unseen.append((step, logs["loss"]))
         for watcher in self.watchers:
-            watcher.trained(self.course, loss)
-        if self.course.step % self.rules.checkpoint_every and self.asked_to_stop(self.course.step):
+            watcher.begun(self.course.example + (step - self.course.step) * self.rules.batch_size)
+        if len(self.unseen) > 1:  # while the device takes these steps it is time to look at those before
+            self._look()
+        if step % self.rules.checkpoint_every and self.asked_to_stop(step):
+            self._look()
             if hasattr(self.model, "jax_state_sync"):
                 self.model.jax_state_sync()
             self._save()
-            raise Interrupted(f"stopped at step {self.course.step}; the same command goes on from there")
+            raise Interrupted(f"stopped at step {step}; the same command goes on from there")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._look()
         self.course.losses.append(float(logs["loss"]))
         if self.course.step % self.rules.validate_every == 0:
             self._validate()
@@ -120,6 +115,27 @@ class Loop(keras.callbacks.Callback):
             self.model.stop_training = True
         elif self.asked_to_stop(self.course.step):
             raise Interrupted(f"stopped at step {self.course.step}; the same command goes on from there")
+
+    def _look(self) -> None:
+        """Waits for the loss after the oldest unseen step, and moves the course on to it.
+
+        Raises:
+            ValueError: if it is no number.
+        """
+        step, value = self.unseen.popleft()
+        course, loss = self.course, float(value)
+        first_step, first_example = course.step + 1, course.example
+        course.example += (step - course.step) * self.rules.batch_size
+        course.step = step
+        if not math.isfinite(loss):
+            steps = f"{step}" if step == first_step else f"{first_step} to {step}"
+            raise ValueError(
+                f"the loss became {loss} at step {steps}, examples {first_example} to {course.example - 1}; "
+                f"{self.offending(first_example, course.example)}; a smaller training.learning_rate or "
+                "training.clip_norm=1 may help"
+            )
+        for watcher in self.watchers:
+            watcher.trained(course, loss)
 
     def _validate(self) -> None:
         course = self.course

@@ -18,6 +18,9 @@ LogScalar = Callable[[str, float, int], None]
 class Watcher:
     """Who is told what happens; this one does nothing about it."""
 
+    def begun(self, example: int) -> None:
+        """Told when an execution of steps is handed to the device, with the number of the example after it."""
+
     def trained(self, course: Course, loss: float) -> None:
         """Told after each execution of steps, with the mean loss since the last checkpoint."""
 
@@ -26,7 +29,7 @@ class Watcher:
 
 
 class Waiting(Watcher):
-    """Whether the input keeps up: the share of steps at whose end the next batch was not there yet.
+    """Whether the input keeps up: the share of steps that began before the next batch was there.
 
     Args:
         reached: tells how many examples the input has made.
@@ -39,14 +42,14 @@ class Waiting(Watcher):
         """Of the last steps, in [0, 1]."""
         return sum(self.recent) / max(1, len(self.recent))
 
-    def trained(self, course: Course, loss: float) -> None:
+    def begun(self, example: int) -> None:
         """Looks whether the next batch is there, and says once if it mostly is not."""
-        self.recent.append(self.reached() <= course.example)
+        self.recent.append(self.reached() <= example)
         if len(self.recent) == WAITING_STEPS and self.share() > 0.5 and not self.warned:
             self.warned = True
             print(
                 f"note: {self.share():.0%} of the steps wait for their batch: the input is the bottleneck. On an "
-                "accelerator data.cache=device reads nothing; else fewer data.parts, faster disks or more cores help",
+                "accelerator data.cache=device reads nothing; else faster disks or more cores help",
                 file=sys.stderr,
             )
 

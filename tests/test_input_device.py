@@ -144,7 +144,7 @@ def test_several_hosts_draw_together_what_one_draws(make_prepared, hosts):
         numbers = range(16 + 8 * step, 24 + 8 * step)
         for name in pieces[0]:
             assert all(len(piece[name]) == 8 // hosts for piece in pieces)
-            alone = np.stack([drawn_arrays(examples, cache, number, 4)[name] for number in numbers])
+            alone = np.concatenate([drawn_arrays(examples, cache, [number], 4)[name] for number in numbers])
             np.testing.assert_array_equal(np.concatenate([piece[name] for piece in pieces]), alone)
 
 

@@ -23,6 +23,10 @@ class Seen(Watcher):
 
     def __init__(self, model):
         self.model, self.steps, self.rows, self.validated_weights = model, [], [], []
+        self.begun_examples = []
+
+    def begun(self, example):
+        self.begun_examples.append(example)
 
     def trained(self, course, loss):
         self.steps.append((course.step, course.example))
@@ -93,6 +97,7 @@ def test_it_stops_after_so_many_validations_without_a_better_one(tmp_path, losse
     assert (run.course.step, run.course.best_step, run.course.finished) == (stops, best, True)
     assert run.course.best == min(losses[: stops // 2])
     assert run.seen.steps == [(n, 3 * n) for n in range(1, stops + 1)]
+    assert run.seen.begun_examples == [3 * n for n in range(1, stops + 1)]
     assert [row["validation_loss"] for row, _ in run.seen.rows] == losses[: stops // 2]
     assert read_course(tmp_path / "state.npz") == run.course
 
@@ -195,7 +200,7 @@ def test_the_share_that_waits_and_its_one_warning(capsys):
     waiting = Waiting(lambda: reached)
     for step in range(1, 201):
         reached = 4 * step if step <= 100 else 0  # later the input has not even begun
-        waiting.trained(Course(step=step, example=3 * step), 1.0)
+        waiting.begun(3 * step)
         if step == 100:
             assert waiting.share() == 0 and capsys.readouterr().err == ""
     assert waiting.share() == 1
@@ -234,3 +239,16 @@ def test_the_log_is_whole_lines_and_earlier_rows_are_told_again(tmp_path):
         assert [json.loads(line) for line in lines] == rows[:count]
     assert told[2:] == [("loss", 0.4, 4), ("validation_loss", 0.8, 4), ("loss", 0.6, 6), ("validation_loss", 1.2, 6)]
     assert drawn == [2, 3]
+
+
+def test_a_loss_is_waited_for_while_the_next_step_runs(tmp_path):
+    """A step that is no number stops the run although the next one has begun, and the course has not moved past it."""
+    good = (np.ones((3, 3), np.float32), np.ones((3, 2), np.float32))
+    bad = (np.full((3, 3), np.inf, np.float32), good[1])
+    run = Fixture(tmp_path)
+    rules = with_rules(checkpoint_every=10, validate_every=10)
+    with pytest.raises(ValueError, match="the loss became nan at step 6, examples 15 to 17"):
+        run.train(rules, batches=(bad if n == 5 else good for n in itertools.count()))
+    assert run.seen.begun_examples == [3 * n for n in range(1, 8)]
+    assert run.seen.steps == [(n, 3 * n) for n in range(1, 6)]
+    assert not (tmp_path / "state.npz").exists()
