@@ -29,7 +29,7 @@ from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Sources
 from Learning.board import Board
-from Learning.devices import Devices, Memory, available_bytes, explained, joined
+from Learning.devices import Devices, Memory, accelerator_bytes, explained, free_bytes, joined
 from Learning.finder import HIGHEST, LOWEST, Rising, range_test, suggestion
 from Learning.loop import Loop, Rules
 from Learning.recipe import optimizer
@@ -263,14 +263,14 @@ def train_round(
 
 def memory_of(task: Task, separator: keras.Model, model: keras.Model) -> Memory:
     """What training takes of each device's memory; a fitted model around the separator holds the data set."""
-    training = task.config.training
+    training, values = task.config.training, activations(separator, task.examples.excerpt.input_samples)
     return Memory(
         weights=separator.count_params(),
         averages=training.ema > 0,
-        activations=activations(separator, task.examples.excerpt.input_samples),
-        value_bytes=2 if training.precision == "mixed_bfloat16" else 4,
+        activations=values * (2 if training.precision == "mixed_bfloat16" else 4),
         data=sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in model.non_trainable_variables),
-        available=available_bytes(),
+        available=accelerator_bytes() or free_bytes(),
+        accelerator=accelerator_bytes() > 0,
     )
 
 

@@ -115,30 +115,30 @@ def _join(jax: Any, processes: int) -> None:
 class Memory:
     """What training needs of each device, roughly, and what there is, in bytes.
 
-    Weights are held four times (with their gradients and Adam's two moments), five with an average; activations about
-    three times: as they are, their gradients, and what the convolutions work in. On two cores the full-size Wave-U-Net
-    took between 1.6 and 3.8 times its activations.
+    Weights are held four times (with their gradients and Adam's two moments), five with an average.
 
     Args:
         weights: of the separator.
         averages: whether their moving average is held too.
-        activations: values for one example.
-        value_bytes: of an activation.
+        activations: bytes for one example, each value counted once.
         data: bytes of what is held beside all that: a data set, with data.cache=device.
         available: of a device; 0 where it is not known.
+        accelerator: whether the device is one. There XLA computes most values anew instead of keeping them: the
+            full-size Wave-U-Net took 0.7 times its activations on an H200. On two cores it took 1.6 to 3.8 times as
+            much: what the convolutions work in, and gradients.
     """
 
     weights: int
     averages: bool
     activations: int
-    value_bytes: int
     data: int
     available: int
+    accelerator: bool
 
     def needed(self, batch_size: int) -> int:
         """For so many examples on one device."""
         held = (5 if self.averages else 4) * 4 * self.weights + self.data
-        return held + 3 * self.value_bytes * self.activations * batch_size
+        return held + (1 if self.accelerator else 3) * self.activations * batch_size
 
     def largest_batch(self) -> int:
         """The most examples on one device that fit; at least 1."""
@@ -153,11 +153,16 @@ class Memory:
         return f"{said} of {self.available / 1e9:.1f} GB on each device{fits}, {self.largest_batch()} should at most"
 
 
-def available_bytes() -> int:
-    """Memory of an accelerator, or what is free of the machine's; 0 where it is not known."""
+def accelerator_bytes() -> int:
+    """Memory of an accelerator; 0 where none computes."""
     jax = sys.modules.get("jax")
-    if jax and keras.backend.backend() == "jax" and (stats := jax.local_devices()[0].memory_stats()):
-        return int(stats.get("bytes_limit", 0))
+    if not jax or keras.backend.backend() != "jax":
+        return 0
+    return int((jax.local_devices()[0].memory_stats() or {}).get("bytes_limit", 0))
+
+
+def free_bytes() -> int:
+    """Memory of the machine that is free; 0 where it is not known."""
     try:
         with open("/proc/meminfo") as file:
             return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))

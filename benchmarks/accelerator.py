@@ -23,7 +23,8 @@ from typing import Any
 
 import Config
 import Utils
-from Learning.devices import available_bytes, explained, joined
+from benchmarks.clock import Clock
+from Learning.devices import accelerator_bytes, explained, joined
 from Learning.loop import Loop, Rules
 from Learning.state import Course
 from Learning.watchers import Bar, Waiting
@@ -78,7 +79,7 @@ def measured(prepared: str, preset: str, batch_size: int) -> dict[str, Any]:
         "tflops": round(3 * work.flops * batch_size / of_ten / 1e12, 1),
         "peak_gb": round(peak_bytes() / 1e9, 2),
         "told_gb": round(memory.needed(batch_size) / 1e9, 2),
-        "of_gb": round(available_bytes() / 1e9, 2),
+        "of_gb": round(accelerator_bytes() / 1e9, 2),
         "first_steps_seconds": round(compiled, 1),
     }
 
@@ -111,19 +112,6 @@ def again(batches: list[Any]) -> Iterator[Any]:
     """The same batches for ever."""
     while True:
         yield from batches
-
-
-class Clock(keras.callbacks.Callback):
-    """From the first step of an epoch to the end of its last one, checkpoints left out."""
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Begins."""
-        self.began = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Ends, when the device has."""
-        float(logs["loss"])
-        self.seconds = time.perf_counter() - self.began
 
 
 def told(first: int, end: int) -> str:
