@@ -1,14 +1,17 @@
 """Examples mixed by a compiled step are those that the host mixes, to the bit."""
 
 import importlib.util
+import itertools
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import Config
 import Training
 from Input.augmentation import Augmentation
-from Input.device import ROW, Cache, Drawn, DrawnWindows, Mixer, drawn_arrays, drawn_batches
+from Input.device import AHEAD, ROW, Cache, Drawn, DrawnWindows, Mixer, drawn_arrays, drawn_batches
 from Input.examples import Element, Examples, Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import MANIFEST, Prepared, Sources
 from Models import networks
@@ -146,6 +149,38 @@ def test_several_hosts_draw_together_what_one_draws(make_prepared, hosts):
             assert all(len(piece[name]) == 8 // hosts for piece in pieces)
             alone = np.concatenate([drawn_arrays(examples, cache, [number], 4)[name] for number in numbers])
             np.testing.assert_array_equal(np.concatenate([piece[name] for piece in pieces]), alone)
+
+
+def test_a_thread_draws_ahead_and_ends_with_its_batches(make_prepared):
+    examples = training(make_prepared(TRACKS))
+    _, cache = mixer_of(examples)
+    threads = threading.active_count()
+    batches = drawn_batches(examples, cache, slots=3, batch_size=8, first=16)
+    first, _ = next(batches)
+    until = time.monotonic() + 30
+    while examples.reached < 16 + 8 * (1 + AHEAD) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert examples.reached == 16 + 8 * (1 + AHEAD)  # and no further
+    np.testing.assert_array_equal(first["start"], drawn_arrays(examples, cache, range(16, 24), 3)["start"])
+    assert threading.active_count() == threads + 1
+    batches.close()
+    assert threading.active_count() == threads
+
+
+def test_an_error_while_drawing_ends_the_training_and_not_a_thread_alone(make_prepared, monkeypatch):
+    examples = training(make_prepared(TRACKS))
+    _, cache = mixer_of(examples)
+
+    def draw(number, drawn=examples.draw):
+        if number == 20:
+            raise OSError("the disk is gone")
+        return drawn(number)
+
+    monkeypatch.setattr(examples, "draw", draw)
+    batches = drawn_batches(examples, cache, slots=3, batch_size=8)
+    assert [len(zeros) for _, zeros in itertools.islice(batches, 2)] == [8, 8]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(batches)
 
 
 def test_windows_come_in_order_and_the_last_batch_is_kept(make_prepared):
