@@ -96,11 +96,11 @@ Loss = Annotated[str, AfterValidator(_weighted_losses)]
 """A loss by its name, or a weighted sum of losses as `l1+0.5*si_sdr`."""
 
 Gain = Annotated[float, Field(ge=0, le=4)]
-GainRange = Annotated[tuple[Gain, Gain], AfterValidator(_rising)]
+GainRange = Annotated[tuple[Gain, Gain], BeforeValidator(_split_commas), AfterValidator(_rising)]
 Speed = Annotated[float, Field(ge=0.5, le=2)]
-SpeedRange = Annotated[tuple[Speed, Speed], AfterValidator(_rising)]
+SpeedRange = Annotated[tuple[Speed, Speed], BeforeValidator(_split_commas), AfterValidator(_rising)]
 Hertz = Annotated[float, Field(ge=500)]
-HertzRange = Annotated[tuple[Hertz, Hertz], AfterValidator(_rising)]
+HertzRange = Annotated[tuple[Hertz, Hertz], BeforeValidator(_split_commas), AfterValidator(_rising)]
 """Lower and upper bound."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -109,7 +109,7 @@ Counts = Annotated[tuple[Count, ...], BeforeValidator(_several)]
 """One count or several: `2` or `2,3`."""
 Jobs = Annotated[int, AfterValidator(_not_zero)]
 """As joblib counts: -1 is one a core, -2 one less."""
-CountRange = Annotated[tuple[Count, Count], AfterValidator(_rising)]
+CountRange = Annotated[tuple[Count, Count], BeforeValidator(_split_commas), AfterValidator(_rising)]
 """The fewest and the most."""
 
 
@@ -746,7 +746,7 @@ def _stored(path: Path) -> Tree:
         raise ValueError(f"{path} is not json: {error}") from None
     if not isinstance(tree, dict):
         raise ValueError(f"{path} must hold a configuration as a json object; received a {type(tree).__name__}")
-    return tree
+    return {key: value for key, value in tree.items() if key != "fresh"}  # said of that run's start, not of a repeat's
 
 
 def _merged(base: Tree, update: Tree) -> Tree:

@@ -137,7 +137,7 @@ class RunFolder(FileStorageObserver):
         numbered = [path for path in Path(self.basedir).glob("*/config.json") if path.parent.name.isdigit()]
         for path in sorted(numbered, key=lambda path: -int(path.parent.name)):
             folder = path.parent
-            if config["fresh"] or _differences(folder, config) or Utils.run_status(folder) == "COMPLETED":
+            if config["fresh"] or differences(folder, config) or Utils.run_status(folder) == "COMPLETED":
                 continue
             with contextlib.suppress(ValueError), locked(folder):
                 print(f"going on with {folder}, which was stopped; fresh=true starts another one")
@@ -154,7 +154,7 @@ def _make_room(folder: Path, config: Config.Tree) -> None:
     if config["fresh"] or _is_empty(folder):
         with locked(folder):
             shutil.rmtree(folder)
-    elif differing := _differences(folder, config):
+    elif differing := differences(folder, config):
         raise ValueError(
             f"the run {folder} was started with other settings: {'; '.join(differing)}. Choose another name=..., start "
             f"over with fresh=true, or begin a new run with its weights: name=... continue_from={folder}"
@@ -167,7 +167,7 @@ def _is_empty(folder: Path) -> bool:
     return {path.name.removesuffix(".partial") for path in folder.iterdir()} <= sacred_s_own
 
 
-def _differences(folder: Path, config: Config.Tree) -> list[str]:
+def differences(folder: Path, config: Config.Tree) -> list[str]:
     """The settings in which a run differs from a configuration, in words."""
     stored = dict(Config.flat(json.loads((folder / "config.json").read_text())))
     wanted = dict(Config.flat(json.loads(json.dumps(config))))

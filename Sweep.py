@@ -12,17 +12,20 @@ each takes the next run that no other has taken.
 
 import argparse
 import itertools
+import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import Config
 import Utils
-from Experiment import is_taken, locked
+from Experiment import differences, is_taken, locked
 
 ROOT = Path(__file__).resolve().parent
 
@@ -34,17 +37,32 @@ def main(arguments: list[str] | None = None) -> None:
         runs = grid(options.words)
         splits = tuple(options.splits.split(",")) if options.splits else ()
         print(f"{len(runs)} runs:", *(run.folder.name for run in runs), sep="\n  ")
+        for run in runs:
+            run.require_unchanged()
         if not options.dry_run:
-            work(runs, splits)
+            faults = work(runs, splits)
             report(runs, splits)
+            if faults:
+                raise ValueError("\n".join(faults))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a grid: its folder, and the words that train it."""
+    """One run of a grid: its folder, the words that train it, and what they mean."""
 
     folder: Path
     words: tuple[str, ...]
+    settings: Config.Tree
+
+    def require_unchanged(self) -> None:
+        """Raises ValueError if the folder holds a finished run of other settings, which would pass for this one."""
+        if Utils.run_status(self.folder) != "COMPLETED" or not (self.folder / "config.json").is_file():
+            return  # Training.py itself refuses to go on with other settings
+        if differing := differences(self.folder, self.settings):
+            raise ValueError(
+                f"the run {self.folder} was trained with other settings: {'; '.join(differing)}. Choose another "
+                "name=... for this grid, or remove the folder"
+            )
 
     def is_done(self, splits: Sequence[str]) -> bool:
         """Whether it is trained, and scored on each split."""
@@ -68,9 +86,8 @@ def grid(words: Sequence[str]) -> list[Cell]:
     plain = [word for word in words if "=" not in word and word not in Config.GRIDS]
     keys = dict(pair.split("=", 1) for pair in words if "=" in pair)
     name = keys.pop("name", "sweep")
-    choices = {key: Config.alternatives(plain, key, value) for key, value in keys.items()}
-    for word in words:
-        choices |= {key: list(values) for key, values in Config.GRIDS.get(word, {}).items()}
+    choices = {key: list(values) for word in words for key, values in Config.GRIDS.get(word, {}).items()}
+    choices |= {key: Config.alternatives(plain, key, value) for key, value in keys.items()}
     varied = sorted((key for key, values in choices.items() if len(values) > 1), key="seed".__eq__)  # the seed last
     # All with one seed, then with the next: a whole table is soon there.
     outer_first = sorted(choices, key="seed".__ne__)
@@ -79,44 +96,60 @@ def grid(words: Sequence[str]) -> list[Cell]:
         chosen = dict(zip(outer_first, values, strict=True))
         label = "-".join([name, *(_label(key, chosen[key]) for key in varied)])
         settings = [f"{key}={value}" for key, value in chosen.items()]
-        Config.resolve(Config.Training, Config.PRESETS, plain, Config.nested({**chosen, "name": label}))
-        cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings)))
+        config = Config.resolve(Config.Training, Config.PRESETS, plain, Config.nested({**chosen, "name": label}))
+        cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings), Config.to_dict(config)))
     return cells
 
 
 def _label(key: str, value: str) -> str:
     """A value as part of a folder's name, with its key where it is a number."""
-    plain = value.replace(",", "_").replace("/", "_")
+    plain = re.sub(r"[^\w.-]", "_", value)
     return f"{key.rpartition('.')[2]}{plain}" if plain[:1].isdigit() else plain
 
 
-def work(runs: Sequence[Cell], splits: Sequence[str]) -> None:
-    """Does what nobody else does or has done.
+def work(runs: Sequence[Cell], splits: Sequence[str]) -> list[str]:
+    """Does what nobody else does or has done; returns a line for each run that failed.
 
     Raises:
-        ValueError: one line for each run that failed.
+        KeyboardInterrupt: if it was asked to stop, when what ran has saved.
     """
     faults = []
     for run in runs:
-        with claimed(run) as free:
-            if not free or run.is_done(splits) or is_taken(run.folder):
+        with claimed(run) as claim:
+            if not claim or run.is_done(splits) or is_taken(run.folder):
                 continue
             for command in run.commands(splits):
                 print(f"\n{shlex.join(['python', *command])}", flush=True)
-                code = subprocess.run([sys.executable, ROOT / command[0], *command[1:]]).returncode
-                if code == 130:
+                code = finished(command, claim)
+                if code in (130, -signal.SIGINT, -signal.SIGTERM):
                     raise KeyboardInterrupt
                 if code:
                     if not is_taken(run.folder):
                         faults.append(f"{run.folder} failed: {shlex.join(['python', *command])}")
                     break
-    if faults:
-        raise ValueError("\n".join(faults))
+    return faults
+
+
+def finished(command: Sequence[str], claim: TextIO) -> int:
+    """Runs a script to its end; returns its exit status.
+
+    Ctrl-C and SIGTERM are handed on to it, once each, and it is waited for while it saves. It holds the claim as well,
+    so that its run stays its own until it ends, should this process be killed.
+    """
+    words = [sys.executable, str(ROOT / command[0]), *command[1:]]
+    script = subprocess.Popen(words, pass_fds=(claim.fileno(),), start_new_session=True)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, frame: script.send_signal(number)) for number in numbers}
+    try:
+        return script.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def claimed(run: Cell) -> Iterator[bool]:
-    """Whether a run is this sweep's to train, test and score: until the block ends no other sweep may.
+def claimed(run: Cell) -> Iterator[TextIO | None]:
+    """What makes a run this sweep's to train, test and score until the block ends; None where it is another one's.
 
     The lock of the run's own folder says only that somebody trains it.
     """
@@ -125,10 +158,10 @@ def claimed(run: Cell) -> Iterator[bool]:
     try:
         lock = locked(folder)
     except ValueError:
-        yield False
+        yield None
         return
     with lock:
-        yield True
+        yield lock
 
 
 def report(runs: Sequence[Cell], splits: Sequence[str]) -> None:

@@ -11,8 +11,8 @@ The run's folder, runs/<name>, then holds the configuration (config.json), the w
 
 import functools
 import math
+import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ from Input.augmentation import Augmentation
 from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
-from Input.prepared import Prepared, Sources
+from Input.prepared import Prepared, Sources, Track
 from Learning.board import Board
 from Learning.devices import Devices, Memory, accelerator_bytes, explained, free_bytes, joined
 from Learning.finder import HIGHEST, LOWEST, Rising, range_test, suggestion
@@ -46,6 +46,7 @@ import matplotlib.image
 import numpy as np
 
 FINDER_STEPS = 100
+TOGETHER_SECONDS = 0.5  # in which a second signal is the same request, sent to the process and to its group
 
 experiment = register(Experiment("training"), Config.Training, Config.PRESETS)
 experiment.observers.append(RunFolder(Utils.RUNS))
@@ -112,7 +113,7 @@ def main(_config: Config.Tree, _run: Any) -> float:
         if examples
         else "there was nothing left to do"
     )
-    print(f"{run_dir}: separate a split with  python Test.py with run={run_dir}")
+    print(f"{run_dir}: score it with  python Test.py with run={run_dir} && python Evaluate.py with run={run_dir}")
     return course.best or math.nan
 
 
@@ -219,15 +220,15 @@ def train_round(
         plateau_factor=training.plateau_factor,
     )
     separator = new_separator(config, rate=training.learning_rate / (10 if course.round == 2 else 1))
-    model, batches, validation = fed(separator, task, rules.batch_size)
+    memory, on_each = memory_of(task, separator), rules.batch_size // devices.count
+    if devices.writes:
+        print(f"note: memory: {memory.note(on_each)}")
+    with explained(memory, on_each):
+        model, batches, validation = fed(separator, task, rules.batch_size)
     if course.begins_second_round:
         take_weights(separator, best_path)
     elif config.continue_from and not course.step:
         take_weights(separator, Utils.run_checkpoint(config.continue_from))
-    memory = memory_of(task, separator, model)
-    on_each = rules.batch_size // devices.count
-    if devices.writes:
-        print(f"note: memory: {memory.note(on_each)}")
     offending = functools.partial(keep_offending, task.examples, run_dir)
     asked = devices.agreed(asked_to_stop)
     with boards(task, course, separator, run_dir, waiting) as board:
@@ -261,17 +262,23 @@ def train_round(
                 )
 
 
-def memory_of(task: Task, separator: keras.Model, model: keras.Model) -> Memory:
-    """What training takes of each device's memory; a fitted model around the separator holds the data set."""
+def memory_of(task: Task, separator: keras.Model) -> Memory:
+    """What training takes of each device's memory, the data set included where it shall lie there."""
     training, values = task.config.training, activations(separator, task.examples.excerpt.input_samples)
+    cached = tracks_of(task) if task.config.data.cache == "device" else ()
     return Memory(
         weights=separator.count_params(),
         averages=training.ema > 0,
         activations=values * (2 if training.precision == "mixed_bfloat16" else 4),
-        data=sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in model.non_trainable_variables),
+        data=sum(2 * track.samples * len(track.parts) * task.config.data.channels for track in cached),
         available=accelerator_bytes() or free_bytes(),
         accelerator=accelerator_bytes() > 0,
     )
+
+
+def tracks_of(task: Task) -> tuple[Track, ...]:
+    """All that is trained and validated on."""
+    return tuple(dict.fromkeys(task.examples.tracks + task.windows.tracks))
 
 
 def take_weights(separator: keras.Model, checkpoint: Path) -> None:
@@ -344,13 +351,14 @@ def keep_offending(examples: TrainingExamples, run_dir: Path, first: int, end: i
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
     """Yields a function that tells whether Ctrl-C or SIGTERM was received; the second one stops at once."""
-    asked: list[int] = []
+    asked: list[float] = []
 
     def ask(number: int, frame: Any) -> None:
-        asked.append(number)
-        if len(asked) > 1:
+        asked.append(time.monotonic())
+        if asked[-1] > asked[0] + TOGETHER_SECONDS:
             raise KeyboardInterrupt
-        print("stopping after this step, to save; once more stops at once", file=sys.stderr, flush=True)
+        if len(asked) == 1:  # not by print, which may be at work already
+            os.write(2, b"stopping after this step, to save; once more stops at once\n")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -394,7 +402,7 @@ def from_device(separator: keras.Model, task: Task, batch_size: int) -> tuple[ke
     """The whole data set lies in the accelerator's memory: excerpts are cut and mixed in the training step."""
     examples, windows, training, share = task.examples, task.windows, task.config.training, task.devices.share
     slots = max(examples.most_parts, windows.most_parts)
-    cache = Cache(examples.prepared, tuple(dict.fromkeys(examples.tracks + windows.tracks)))
+    cache = Cache(examples.prepared, tracks_of(task))
     mixer = Mixer(cache, examples)
     drawn = mixer.inputs(slots)
     context, sources = mixer(drawn)

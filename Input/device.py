@@ -20,7 +20,7 @@ from .examples import Examples, TrainingExamples, Windows, piece_of
 from .prepared import Part, Prepared, Track
 
 ROW = 1 << 12  # samples; whole rows are fetched, then shifted
-AHEAD = 8  # batches that are drawn before they are asked for
+AHEAD = 32  # batches that are drawn before they are asked for
 
 Drawn = dict[str, np.ndarray]
 """Drawn parts as arrays of P slots: `row` (of the cache, where the part begins), `start` (where its sources start) and
@@ -127,9 +127,12 @@ class Mixer(keras.layers.Layer):
         self.excerpt, self.augmentation = examples.excerpt, examples.augmentation
         self.names = examples.sources.names
         self.pcm = self.add_weight(
-            name="pcm", shape=cache.rows.shape, dtype="int16", trainable=False, initializer="zeros"
+            name="pcm",
+            shape=cache.rows.shape,
+            dtype="int16",
+            trainable=False,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(cache.rows, dtype),  # once, and not zeros before
         )
-        self.pcm.assign(cache.rows)
 
     def call(self, drawn: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         batch, slots = ops.shape(drawn["gain"])

@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run: curves, sound, pictures, the network. Needs no TensorFlow."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from .state import Course, Row
 from .watchers import Watcher
 
 SPEED_SECONDS = 10.0  # how often the speed is told
+WAITING_EVENTS = 1_000  # more than a validation tells, so that nobody waits for a thread that has died
 
 
 class Board(Watcher):
@@ -43,16 +45,18 @@ class Board(Watcher):
         self.sample_rate_hz, self.listen, self.waiting = sample_rate_hz, listen, waiting
         purge_step = course.step + 1 if course.step else None
         suffix = f".{course.step:09}"  # files are named by the second, and read in the order of their names
-        self.writer = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=10, filename_suffix=suffix)
+        self.writer = SummaryWriter(
+            str(folder), purge_step=purge_step, max_queue=WAITING_EVENTS, flush_secs=10, filename_suffix=suffix
+        )
         if not course.step:
             event = Event(graph_def=graph(separator).SerializeToString())
             self.writer.file_writer.event_writer.add_event(event)
-        self.told = time.monotonic(), course.example
+        self.told, self.silent = (time.monotonic(), course.example), False
 
     def trained(self, course: Course, loss: float) -> None:
         """Tells the speed and the running loss now and then."""
         now, (then, example) = time.monotonic(), self.told
-        if now - then >= SPEED_SECONDS:
+        if now - then >= SPEED_SECONDS and self._writes():
             self.writer.add_scalar("speed/examples_per_second", (course.example - example) / (now - then), course.step)
             self.writer.add_scalar("speed/steps_waiting_for_input", self.waiting(), course.step)
             self.writer.add_scalar("loss/running", loss, course.step)
@@ -60,6 +64,8 @@ class Board(Watcher):
 
     def validated(self, course: Course, row: Row, best: bool) -> None:
         """Tells the losses and the learning rate; sounds and the picture."""
+        if not self._writes():
+            return
         for name, tag in (("loss", "loss/training"), ("validation_loss", "loss/validation"), ("learning_rate",) * 2):
             self.writer.add_scalar(tag, row[name], course.step)
         sounds, picture = self.listen()
@@ -70,7 +76,18 @@ class Board(Watcher):
 
     def close(self) -> None:
         """Writes what waits to be written."""
-        self.writer.close()
+        if self._writes():
+            self.writer.close()
+
+    def _writes(self) -> bool:
+        """Whether the thread that writes still lives: it ends at an error, as of a full disk, and says so to nobody."""
+        events = self.writer.file_writer.event_writer
+        writes = events._worker.is_alive()
+        if not writes and not self.silent:
+            self.silent = True
+            events._event_queue.cancel_join_thread()  # or the process waits at its end for what nobody takes
+            print("note: TensorBoard's file could not be written; the training goes on without it", file=sys.stderr)
+        return writes
 
 
 def graph(separator: keras.Model) -> GraphDef:

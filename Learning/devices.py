@@ -194,8 +194,9 @@ def explained(memory: Memory, batch_size: int) -> Iterator[None]:
         jax = sys.modules.get("jax")
         # JAX has no kind of its own for it: collectives fail with one or another.
         lost = any(word in str(error) for word in ("Gloo", "Connection closed", "heartbeat", "UNAVAILABLE", "NCCL"))
+        if jax and jax.process_count() > 1:
+            atexit.register(_leave)  # first of all that happens at exit, because JAX would wait for the others
         if jax and jax.process_count() > 1 and (lost or isinstance(error, jax.errors.JaxRuntimeError)):
-            atexit.register(_leave)  # first of all that happens at exit, because JAX would wait for the lost one
             raise ConnectionError(
                 f"another process of this training is gone ({str(error).splitlines()[0]}); start them again, and "
                 "they go on from the last checkpoint"

@@ -170,6 +170,12 @@ class Loop(keras.callbacks.Callback):
         )
 
     def _save(self) -> None:
+        weights = self.separator.get_weights()
+        if not all(np.isfinite(each).all() for each in weights):  # a finite loss may have a gradient that is not
+            raise ValueError(
+                f"the weights became no numbers by step {self.course.step}, and were not saved; a smaller "
+                "training.learning_rate or training.clip_norm=1 may help"
+            )
         self.course.begins_second_round = False
         if self.devices.writes:
             save_state(self.state_path, self.course, self.separator, self.model)

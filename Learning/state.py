@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +24,19 @@ def whole_file(path: Path, keep: bool = True) -> Iterator[Path]:
 
     Args:
         path: the file; the one before stays until the new one is whole and on the disk.
-        keep: whether it becomes `path` at all; with several processes only one of them keeps what all write.
+        keep: whether it becomes `path` at all; with several processes only one of them keeps what all write, and the
+            others, perhaps on other machines with equal process numbers, write where they disturb nobody.
     """
+    if not keep:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, path.name)
+        return
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield partial
-        if keep:
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

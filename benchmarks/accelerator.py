@@ -57,7 +57,7 @@ def measured(prepared: str, preset: str, batch_size: int) -> dict[str, Any]:
     task = task_of(config, joined(1))
     separator = new_separator(config)
     model, training_batches, _ = fed(separator, task, batch_size)
-    memory = memory_of(task, separator, model)
+    memory = memory_of(task, separator)
     some = list(itertools.islice(training_batches(0), 10))
     with explained(memory, batch_size):
         began = time.perf_counter()

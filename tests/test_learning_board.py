@@ -1,5 +1,7 @@
 """What TensorBoard finds in a run, read by TensorBoard's own reader."""
 
+import threading
+
 from Learning.board import Board
 from Learning.state import Course
 
@@ -68,3 +70,23 @@ def test_what_was_written_after_the_step_that_it_goes_on_from_is_left_out(tmp_pa
     part(tmp_path, network, Course(step=4, example=12), [6, 8])
     steps = [event.step for event in read(tmp_path).Scalars("loss/training")]
     assert steps == [2, 4, 6, 8]
+
+
+def test_a_full_disk_silences_it_and_the_training_goes_on(tmp_path, network, monkeypatch, capsys):
+    course = Course()
+    board = Board(tmp_path, course, network, 8_000, lambda: ({"vn/estimate": SOUND}, PICTURE))
+    events = board.writer.file_writer.event_writer
+
+    def full(event):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(events._ev_writer, "write_event", full)
+    monkeypatch.setattr(threading, "excepthook", lambda error: None)
+    for step in range(1, 400):  # more than the queue holds
+        course.step, course.example = step, 3 * step
+        board.validated(course, row_at(1), best=True)
+        if step == 1:
+            events._worker.join(timeout=30)
+            assert not events._worker.is_alive()
+    board.close()
+    assert capsys.readouterr().err.count("TensorBoard's file could not be written") == 1

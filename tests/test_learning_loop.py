@@ -252,3 +252,21 @@ def test_a_loss_is_waited_for_while_the_next_step_runs(tmp_path):
     assert run.seen.begun_examples == [3 * n for n in range(1, 8)]
     assert run.seen.steps == [(n, 3 * n) for n in range(1, 6)]
     assert not (tmp_path / "state.npz").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    """The loss of a step may be a number while its gradient is none: the state of before stays."""
+    run = Fixture(tmp_path)
+    rules = with_rules(checkpoint_every=2, validate_every=20)
+
+    class Spoil(Seen):
+        def trained(self, course, loss):
+            if course.step == 6:
+                self.model.set_weights([np.full_like(each, np.nan) for each in self.model.get_weights()])
+
+    if hasattr(run.model, "jax_state_sync"):
+        pytest.skip("on JAX the weights are the loop's own during an epoch")
+    run.seen = Spoil(run.model)
+    with pytest.raises(ValueError, match="the weights became no numbers by step 6, and were not saved"):
+        run.train(rules)
+    assert read_course(tmp_path / "state.npz").step == 4

@@ -1,8 +1,15 @@
 """Sweep.py: what a grid means, and that each run of it is done once, by one."""
 
+import contextlib
 import itertools
 import json
+import os
 import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import Compare
@@ -140,6 +147,96 @@ def test_a_run_that_fails_is_told_and_the_others_are_done(scripts, capsys):
     Path("l1 fails").unlink()
     Sweep.main(words)
     assert [line.split()[0] for line in scripts()] == ["Training", "Test", "Evaluate"]
+
+
+# Trains until it is asked to stop, and takes a while to save.
+SLOW = """
+import os, signal, sys, time
+from pathlib import Path
+def stop(number, frame):
+    time.sleep(0.8)
+    Path("saved").write_text(str(number))
+    sys.exit(130)
+signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
+Path("pid").write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+@contextmanager
+def sweeping(*words):
+    """A sweep in a process of its own, whose training has begun; gives both."""
+    Path("Training.py").write_text(SLOW)
+    line = f"import Sweep; Sweep.ROOT = Sweep.Path({str(Path.cwd())!r}); Sweep.main({list(words)})"
+    home = {"PYTHONPATH": str(Path(Sweep.__file__).parent)}
+    with subprocess.Popen([sys.executable, "-c", line], env=os.environ | home, start_new_session=True) as sweep:
+        until = time.monotonic() + 60
+        while not (Path("pid").exists() and Path("pid").read_text()) and time.monotonic() < until:
+            time.sleep(0.01)
+        training = int(Path("pid").read_text())
+        try:
+            yield sweep, training
+        finally:
+            for pid in (sweep.pid, training):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_stopped_waits_until_its_training_has_saved(scripts, number):
+    with sweeping("with", "demo", "name=x", "seed=1,2") as (sweep, _):
+        os.killpg(sweep.pid, number)  # as a terminal does: all of the group that the sweep began
+        assert sweep.wait(timeout=60) == 130
+    assert Path("saved").read_text() == str(int(number))
+
+
+def test_a_run_stays_its_sweep_s_until_its_training_ends_although_the_sweep_is_killed(scripts, capsys):
+    words = ("with", "demo", "name=x", "seed=1,2")
+    with sweeping(*words) as (sweep, training):
+        os.kill(sweep.pid, signal.SIGKILL)
+        sweep.wait(timeout=60)
+        Path("Training.py").write_text(SCRIPT)
+        Sweep.main([*words])
+        assert {line.split()[-1 if line.startswith("Tr") else 2][-5:] for line in scripts()} == {"seed2"}
+        assert "others work on: x-seed1" in capsys.readouterr().out
+        os.kill(training, signal.SIGKILL)
+        until = time.monotonic() + 60
+        while Utils.run_status("runs/x-seed1") != "COMPLETED" and time.monotonic() < until:
+            Sweep.main([*words])
+            time.sleep(0.1)
+    assert Utils.run_status("runs/x-seed1") == "COMPLETED"
+
+
+def test_a_finished_run_of_other_settings_does_not_pass_for_this_one(scripts, capsys):
+    words = ["with", "demo", "name=x", "seed=1,2"]
+    Sweep.main(words)
+    scripts()
+    for cell in Sweep.grid(words[1:]):
+        (cell.folder / "config.json").write_text(json.dumps(cell.settings))
+    Sweep.main(words)  # the same settings
+    with pytest.raises(SystemExit, match="runs/x-seed1 was trained with other settings: training.steps was 600 and is"):
+        Sweep.main([*words, "training.steps=1200"])
+    assert not scripts()
+
+
+def test_words_win_over_a_grid_s_own_and_values_make_names_of_folders():
+    assert len(names("demo", "conditioning", "seed=1")) == 8
+    found = names("demo", "name=x", "training.loss=mse,l1+0.1*si_sdr")
+    assert found == ["x-mse", "x-l1_0.1_si_sdr"]
+
+
+@pytest.mark.parametrize(
+    ("word", "values"),
+    [
+        ("augmentation.gain=0.7,1", [(0.7, 1.0)]),
+        ("augmentation.gain=0.7,1/0.5,1", [(0.7, 1.0), (0.5, 1.0)]),
+        ("data.mix=2,3", [(2, 3)]),
+    ],
+)
+def test_a_range_is_one_value(word, values):
+    group, key = word.partition("=")[0].split(".")
+    assert [tuple(cell.settings[group][key]) for cell in Sweep.grid(["demo", word])] == values
 
 
 def test_a_run_that_another_process_trains_is_left_to_it(scripts, capsys):

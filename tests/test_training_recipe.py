@@ -46,7 +46,7 @@ def test_a_run_says_where_it_ended_and_what_to_do_next(place, capsys):
     said = capsys.readouterr().out
     course = read_course(Path("runs/a", Utils.STATE))
     assert f"best validation loss {course.best:.5g} at step {course.best_step} of 4\n" in said
-    assert "runs/a: separate a split with  python Test.py with run=runs/a" in said
+    assert "runs/a: score it with  python Test.py with run=runs/a && python Evaluate.py with run=runs/a" in said
     assert "note: memory: about" in said and "examples/s" in said
     assert json.loads(Path("runs/a/run.json").read_text())["result"] == course.best
 
