@@ -92,7 +92,7 @@ def seconds_of(
         model.optimizer,
         model.loss,
         jit_compile=config.training.xla,
-        steps_per_execution=min(steps_per_execution, STEPS),
+        steps_per_execution=steps_per_execution,
     )
     model.fit(batches, steps_per_epoch=steps_per_execution, shuffle=False, verbose=0)  # what is compiled now
     course = Course()

@@ -4,7 +4,7 @@ Prints one JSON line, each number with one step to an execution and with ten:
 
 - `python_ms`: a step of a network with a single weight, of which nearly all is Python's: Keras's loop, the checks and
   the bar of `Learning`, and the dispatch; `keras_ms` is Keras's alone;
-- `percent`: how much longer a step of some 20 ms takes than where all are dispatched without a look at any. One core
+- `percent`: the share by which a step of some 20 ms is longer than where all are dispatched without a look at any. One core
   computes and stands for an accelerator, Python has the other one: needs two cores with nothing else to do.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
         "python_ms": {count: round(1e3 * seconds, 3) for count, seconds in python.items()},
         "keras_ms": round(1e3 * keras_alone, 3),
         "step_ms": round(1e3 * alone, 2),
-        "percent": {count: round(100 * (seconds / alone - 1), 1) for count, seconds in looked_at.items()},
+        "percent": {count: round(100 * (1 - alone / seconds), 1) for count, seconds in looked_at.items()},
     }
     print(json.dumps({"benchmark": "training_loop", "backend": keras.backend.backend(), **results}))
 
