@@ -4,8 +4,8 @@ Prints one JSON line, each number with one step to an execution and with ten:
 
 - `python_ms`: a step of a network with a single weight, of which nearly all is Python's: Keras's loop, the checks and
   the bar of `Learning`, and the dispatch; `keras_ms` is Keras's alone;
-- `percent`: the share by which a step of some 20 ms is longer than where all are dispatched without a look at any. One core
-  computes and stands for an accelerator, Python has the other one: needs two cores with nothing else to do.
+- `percent`: the share by which a step of some 20 ms is longer than where all are dispatched without a look at any.
+  One core computes and stands for an accelerator, Python has the other one: needs two cores with nothing else to do.
 """
 
 import json
