@@ -30,7 +30,7 @@ from Learning.state import Course
 from Learning.watchers import Bar, Waiting
 from Models import networks
 from Models.cost import cost
-from Training import fed, memory_of, new_separator, task_of
+from Task import fed, memory_of, new_separator, task_of
 
 import keras
 

@@ -21,7 +21,7 @@ from Models.cost import cost
 from Models.lengths import Ladder
 from Models.separation import WINDOW_SAMPLES, separate
 from Models.wave_unet import wave_unet
-from Training import new_separator
+from Task import new_separator
 
 import keras
 import numpy as np

@@ -20,7 +20,7 @@ import Config
 from Models import networks
 from Models.losses import loss
 from Models.wave_unet import wave_unet
-from Training import new_separator
+from Task import new_separator
 
 import keras
 import numpy as np

@@ -26,8 +26,8 @@ from Input.pipeline import training_batches
 from Input.prepared import Prepared, Sources
 from Models import networks
 from Models.lengths import Lengths
+from Task import new_separator, sources_of, training_examples
 from Test import separate_track
-from Training import new_separator, sources_of, training_examples
 
 import keras
 import numpy as np

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import Config
+import Task
 import Training
 from Input.augmentation import Augmentation
 from Input.device import AHEAD, ROW, Cache, Drawn, DrawnWindows, Mixer, drawn_arrays, drawn_batches
@@ -242,7 +243,7 @@ def trained(config: Config.Training, run_dir: Path) -> tuple[pd.DataFrame, list[
     course = Training.train(config, run_dir)
     log = pd.read_json(run_dir / "log.jsonl", lines=True)
     assert course.best == pytest.approx(log["validation_loss"].min())
-    separator = Training.new_separator(config)
+    separator = Task.new_separator(config)
     with np.load(run_dir / "state.npz") as state:
         separator.set_weights([state[f"{n:05}"] for n in range(len(separator.weights))])
     prepared = Prepared(config.data.prepared)
@@ -266,7 +267,7 @@ def test_training_from_the_device_is_training_from_the_host(two_splits, tmp_path
 def test_training_from_the_host_says_what_it_lacks(monkeypatch):
     monkeypatch.setitem(sys.modules, "Input.pipeline", None)  # as if TensorFlow were not installed
     with pytest.raises(ValueError, match="install tensorflow, .* or train with data.cache=device") as stop:
-        Training.from_host(None, None, 1)
+        Task.from_host(None, None, 1)
     assert "\n" not in str(stop.value)
 
 
@@ -278,7 +279,7 @@ from pathlib import Path
 
 sys.modules["tensorflow"] = None  # as if it were not installed
 sys.path.append("tests")
-import Training
+import Task
 import jax
 import keras
 import numpy as np
@@ -295,7 +296,7 @@ assert_same(({name: np.array(array) for name, array in inputs.items()}, np.array
 config = tiny(Prepared(mono), "device")
 log, weights = trained(config, folder / "run")
 assert len(log) == 2 and list((folder / "run/tensorboard").glob("events*"))
-fresh = Training.new_separator(config).get_weights()
+fresh = Task.new_separator(config).get_weights()
 assert max(np.abs(one - other).max() for one, other in zip(fresh, weights, strict=True)) > 1e-4
 """
 

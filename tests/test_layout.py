@@ -19,6 +19,7 @@ FLOORS = {  # folder or file: what it may import besides the standard library an
     "Metrics": {"jinja2", "matplotlib", "numpy", "pandas", "scipy"},
     "Config.py": {"pydantic"},
     "Experiment.py": {"Config", "Utils", "sacred"},
+    "Task.py": {"Config", "Input", "Learning", "Models", "keras"},
     "Utils.py": {"numpy", "tqdm"},
 }
 ROOMS = {  # what a single module may import beyond its floor: tf.data, and what runs inside the training step
@@ -30,6 +31,7 @@ ROOMS = {  # what a single module may import beyond its floor: tf.data, and what
 SHARED = {
     "Config",
     "Experiment",
+    "Task",
     "Utils",
     "Models",
     "Input",
@@ -147,6 +149,7 @@ def house(tmp_path):
     write(tmp_path, "Metrics/__init__.py", '"""M."""\nimport numpy.linalg\n')
     write(tmp_path, "Config.py", '"""C."""\nimport pydantic\n')
     write(tmp_path, "Experiment.py", '"""E."""\nimport sacred\nimport Config\n')
+    write(tmp_path, "Task.py", '"""T."""\nimport Config\nfrom Learning.devices import Devices\n')
     write(tmp_path, "Utils.py", '"""U."""\n')
     write(tmp_path, "Training.py", "import keras\nimport Config\nfrom Models import Up\n")
     write(tmp_path, "Test.py", "import Utils\n")
@@ -178,6 +181,8 @@ def test_the_checks_pass_a_sound_house(house):
         ("Config.py", "import Utils"),
         ("Config.py", "import sacred"),
         ("Experiment.py", "import keras"),
+        ("Task.py", "import sacred"),
+        ("Task.py", "from Training import train"),
         ("Utils.py", "import sacred"),
         ("Test.py", "from Training import train"),
     ],

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import Config
+import Task
 import Training
 import Utils
 from Learning.devices import Devices
@@ -87,7 +88,7 @@ def test_a_loss_that_is_no_number_is_one_line_and_its_examples_are_kept(place, c
     step, first, last = (int(word.strip(",;")) for word in line.split() if word.strip(",;").isdigit())
     assert line.startswith("Training.py: error: the loss became ") and "runs/far/offending.npz" in line
     assert (first, last) == (2 * (step - 1), 2 * step - 1)
-    examples = Training.task_of(resolved(rate), Devices()).examples
+    examples = Task.task_of(resolved(rate), Devices()).examples
     context, sources = examples.batch(range(first, last + 1))
     with np.load("runs/far/offending.npz") as kept:
         np.testing.assert_array_equal(kept["sources"], sources)
