@@ -1,4 +1,4 @@
-"""What an accelerator makes of a preset, `KERAS_BACKEND=jax python -m benchmarks.accelerator PREPARED PRESET [1,2,4]`.
+"""What an accelerator makes of a preset: `KERAS_BACKEND=jax python -m benchmarks.accelerator PREPARED PRESET [1,2,4]`.
 
 Trains on a data set that Prepare.py made at the preset's rate, with data.cache=device, as Training.py does. Prints one
 JSON line for each batch size, the smaller ones first, and ends at the first that does not fit:
@@ -12,6 +12,7 @@ JSON line for each batch size, the smaller ones first, and ends at the first tha
 - `peak_gb`: the most memory that was taken, beside what the note before a training says (`told_gb`).
 """
 
+import argparse
 import itertools
 import json
 import sys
@@ -30,7 +31,7 @@ from Learning.state import Course
 from Learning.watchers import Bar, Waiting
 from Models import networks
 from Models.cost import cost
-from Task import fed, memory_of, new_separator, task_of
+from Task import fed, memory_of, new_separator, prepared_for, task_of
 
 import keras
 
@@ -41,19 +42,35 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 def main() -> None:
     """Measures each batch size and prints it."""
-    prepared, preset, *batches = sys.argv[1:]
-    matrices = matrix_tflops(Config.resolve(Config.Training, Config.PRESETS, [preset], {}).training.precision)
-    for batch_size in map(int, batches[0].split(",")) if batches else BATCHES:
-        result = measured(prepared, preset, batch_size)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prepared", metavar="PREPARED", help="a data set that Prepare.py made")
+    parser.add_argument("preset", metavar="PRESET", help="of Config.py")
+    parser.add_argument("batches", type=batch_sizes, nargs="?", default=BATCHES, help="batch sizes, as 8,64")
+    options = parser.parse_args()
+    configs = [configured(options.prepared, options.preset, batch_size) for batch_size in sorted(options.batches)]
+    prepared_for(configs[0].data)  # what is wrong with it is told at once
+    matrices = matrix_tflops(configs[0].training.precision)
+    for config in configs:
+        result = measured(config)
         result["share_of_matrix_product"] = round(result["tflops"] / matrices, 3) if matrices else 0
-        print(json.dumps({"benchmark": "accelerator", "preset": preset, "matrix_tflops": round(matrices), **result}))
-        sys.stdout.flush()
+        said = {"benchmark": "accelerator", "preset": options.preset, "matrix_tflops": round(matrices)}
+        print(json.dumps(said | result), flush=True)
 
 
-def measured(prepared: str, preset: str, batch_size: int) -> dict[str, Any]:
-    """One batch size: three ways to take as many steps."""
+def batch_sizes(text: str) -> tuple[int, ...]:
+    """Numbers with commas between them; raises ValueError where one is none."""
+    return tuple(map(int, text.split(",")))
+
+
+def configured(prepared: str, preset: str, batch_size: int) -> Config.Training:
+    """The preset, with its data set on the device."""
     changes = {"data": {"prepared": prepared, "cache": "device"}, "training": {"batch_size": batch_size}}
-    config = Config.resolve(Config.Training, Config.PRESETS, [preset], changes)
+    return Config.resolve(Config.Training, Config.PRESETS, [preset], changes)
+
+
+def measured(config: Config.Training) -> dict[str, Any]:
+    """Three ways to take as many steps."""
+    batch_size = config.training.batch_size
     task = task_of(config, joined(1))
     separator = new_separator(config)
     model, training_batches, _ = fed(separator, task, batch_size)
