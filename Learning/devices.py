@@ -186,7 +186,7 @@ def explained(memory: Memory, batch_size: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if "RESOURCE_EXHAUSTED" in str(error) or "ResourceExhausted" in type(error).__name__:
+        if any("RESOURCE_EXHAUSTED" in str(e) or "ResourceExhausted" in type(e).__name__ for e in _chain(error)):
             raise OSError(
                 f"out of memory: {memory.note(batch_size)}. Lower training.batch_size (training.accumulate=2 makes two "
                 "batches one step), or train in bfloat16 with training.precision=mixed_bfloat16"
@@ -202,6 +202,13 @@ def explained(memory: Memory, batch_size: int) -> Iterator[None]:
                 "they go on from the last checkpoint"
             ) from error
         raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those while which it was raised: Keras may fail at cleaning up after the first one."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _multihost() -> Any:

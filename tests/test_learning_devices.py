@@ -45,6 +45,14 @@ def test_memory_that_is_short_ends_in_one_line_with_the_largest_batch():
         np.asarray(keras.ops.zeros((1 << 23, 1 << 23)) + 1)
 
 
+def test_memory_that_is_short_is_told_also_where_cleaning_up_fails_after_it():
+    with pytest.raises(OSError, match="out of memory"), explained(MEMORY, 28):
+        try:
+            np.asarray(keras.ops.zeros((1 << 23, 1 << 23)) + 1)
+        finally:
+            raise AttributeError("'NoneType' has no attribute 'variables'")
+
+
 def test_other_errors_stay_what_they_are():
     with pytest.raises(ZeroDivisionError), explained(MEMORY, 28):
         raise ZeroDivisionError
