@@ -22,30 +22,30 @@ def emitted_sources(output: str, sources: int) -> int:
 
 def completed(estimates, heard, output: str, conditioner: Conditioner, positions: Positions):
     """What a network emits (B, T, E, C) beside the mixture that it heard (B, T, C) -> sources (B, T, S, C), float32."""
-    stage = Completion(output, conditioner.at("output"), positions, dtype="float32", name="completion")
-    return stage(estimates, heard) if conditioner.context is None else stage(estimates, heard, conditioner.context)
+    stage = Completion(output, positions, dtype="float32", name="completion")
+    return stage(estimates, heard, conditioner.context) if conditioner.at("output") else stage(estimates, heard)
 
 
 @keras.saving.register_keras_serializable("vimss")
 class Completion(keras.layers.Layer):
-    """What a network emits (B, T, E, C), the mixture heard (B, T, C) and the labels if any -> sources (B, T, S, C).
+    """What a network emits (B, T, E, C), the mixture heard (B, T, C) and labels that gate -> sources (B, T, S, C).
 
     - `direct`: as they are.
     - `difference`: the last source is the mixture minus the sum of the others.
-    - `consistent`: what the sources leave of the mixture goes in equal shares to all of them, or to those that the
-      labels name (mixture consistency; Wisdom et al. 2019, section 3.2).
+    - `consistent`: what the sources leave of the mixture goes in equal shares to all of them (mixture consistency;
+      Wisdom et al. 2019, section 3.2).
 
-    Where `gated`, each source is multiplied by its label, so that an absent one is silent exactly.
+    Where labels gate, each source is multiplied by its own, so that an absent one is silent exactly, and the mixture's
+    rest goes to those that they name.
 
     Args:
         output: one of `OUTPUTS`.
-        gated: whether the labels gate.
         positions: where the sources stand in the mixture.
     """
 
-    def __init__(self, output: str, gated: bool, positions: Positions, **kwargs):
+    def __init__(self, output: str, positions: Positions, **kwargs):
         super().__init__(**kwargs)
-        self.output_kind, self.gated, self.positions = output, gated, Positions(*positions)
+        self.output_kind, self.positions = output, Positions(*positions)
 
     def call(self, estimates, heard, labels=None):
         if self.output_kind == "difference":
@@ -53,7 +53,6 @@ class Completion(keras.layers.Layer):
         present = ops.ones((1, 1, estimates.shape[2]))
         if labels is not None:
             present = at_moments(labels, ops.shape(estimates)[1], self.positions)
-        if self.gated:
             estimates = estimates * present[..., None]
         if self.output_kind == "consistent":
             shares = present / ops.maximum(ops.sum(present, axis=-1, keepdims=True), 1)
@@ -65,8 +64,7 @@ class Completion(keras.layers.Layer):
         return batch, samples, emitted + (self.output_kind == "difference"), channels
 
     def get_config(self):
-        mine = {"output": self.output_kind, "gated": self.gated, "positions": list(self.positions)}
-        return {**super().get_config(), **mine}
+        return {**super().get_config(), "output": self.output_kind, "positions": list(self.positions)}
 
 
 def _rest(heard, estimates):

@@ -95,9 +95,9 @@ def wave_unet_by_hand(model, mixture, labels=None, **choices):
     if output == "difference":
         rest = heard - sum(estimates)
         estimates.append(rest if ladder["activation"] == "tanh" else np.clip(rest, -1, 1))
-    present = np.ones(sources) if labels is None else np.asarray(labels)
-    if labels is not None and "output" in ladder["places"]:
-        estimates = [present[n] * estimate for n, estimate in enumerate(estimates)]
+    gates = labels is not None and "output" in ladder["places"]
+    present = np.asarray(labels) if gates else np.ones(sources)
+    estimates = [present[n] * estimate for n, estimate in enumerate(estimates)]
     if output == "consistent":
         rest = heard - sum(estimates)
         estimates = [estimate + rest * present[n] / max(1, present.sum()) for n, estimate in enumerate(estimates)]

@@ -6,6 +6,7 @@ import Config
 from Models import networks
 from Models.conditioning import METHODS, PLACES, FiLM
 from Models.lengths import Ladder
+from Models.outputs import OUTPUTS
 from Models.wave_unet import wave_unet
 
 import keras
@@ -161,6 +162,28 @@ def test_a_separator_is_built_by_name():
     model = networks.separator(3, 1, network="wave_unet", **SMALL, conditioning="film", places=["every"])
     assert model.name == "wave_unet" and set(model.input) == {"mixture", "labels"}
     assert networks.lengths(40, network="wave_unet", **SMALL).input_samples(SOURCES) == LENGTH
+
+
+SPECTRAL = {"frame_samples": 32, "hop_samples": 24}
+SIZES = {
+    "wave_unet": {"levels": 1, "filters": 2, "down_size": 3, "up_size": 3},
+    "band_split": {"features": 4, "depth": 1, "zones": 2, "bands": 2, **SPECTRAL},
+    "lstm_unet": {"levels": 2, "filters": 3},
+    "unet_spectrogram": {"levels": 2, "filters": 2, **SPECTRAL},
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("network", networks.NETWORKS)
+def test_labels_reach_the_sources_through_features_unless_they_gate(network, output):
+    """Features do not hear them before training, so then nothing may. A comparison of places rests on this."""
+    choices = {"network": network, **SIZES[network]}
+    lengths = networks.lengths(100, **choices)
+    mixture = np.repeat(excerpts(lengths.input_samples(lengths.output_samples(100))), 2, axis=0)
+    for places, gated in ((["input", "every"], False), (["every", "output"], True)):
+        model = networks.separator(3, 1, **choices, output=output, conditioning="film", places=places)
+        one, other = outputs(model, mixture, LABELS)
+        assert (np.abs(one - other).max() > 1e-4) == gated
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
