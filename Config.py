@@ -28,6 +28,7 @@ def _split_commas(value: Any) -> Any:
 
 
 def _several(value: Any) -> Any:
+    value = _split_commas(value)
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
@@ -371,36 +372,42 @@ class Optimisation(Group):
     validate_every: int = Field(2_000, ge=1)
     """Steps between two validations, each followed by a checkpoint; divides `steps`."""
     checkpoint_every: int = Field(0, ge=0)
-    """Steps that are lost at most when the process is killed; 0 for those between two validations."""
+    """Steps that are lost at most when the process is killed; 0 for those between two validations. Divides
+    `validate_every`, or is a multiple of it."""
     patience: int = Field(20, ge=0)
     """Validations without a better loss before training stops; 0 never stops early."""
     second_round: bool = False
-    """Whether training goes on after the early stop: from the best weights, the batch doubled, a tenth of the rate."""
+    """Whether training goes on after the early stop: from the best weights, the batch doubled, a tenth of the rate,
+    which falls from there as it did before."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """`mixed_bfloat16` computes in bfloat16 and keeps weights and loss in float32: for accelerators."""
     xla: bool = True
     """Compile the training step with XLA: faster after a minute of compiling."""
     steps_per_execution: int = Field(1, ge=1)
-    """Steps that the accelerator takes before Python is asked again; divides the other two."""
+    """Steps that the accelerator takes before Python is asked again; divides those two."""
 
     processes: int = Field(1, ge=1)
     """Processes that train together on JAX, each with its accelerators (`docs/scale.md`)."""
 
     @property
     def piece(self) -> int:
-        """Steps between two checkpoints: the longest of which both validations and checkpoints are multiples."""
-        return math.gcd(self.checkpoint_every, self.validate_every)  # of 0 and n: n
+        """Steps between two checkpoints, of which one follows each validation."""
+        return min(self.checkpoint_every or self.validate_every, self.validate_every)
 
     @model_validator(mode="after")
     def _divide_each_other(self) -> "Optimisation":
+        longer = max(self.checkpoint_every, self.validate_every)
         for larger, smaller, numbers in (
             ("steps", "validate_every", (self.steps, self.validate_every)),
+            ("checkpoint_every or validate_every", "the other", (longer, self.piece)),
             ("checkpoint_every and validate_every", "steps_per_execution", (self.piece, self.steps_per_execution)),
         ):
             if numbers[0] % numbers[1]:
                 raise ValueError(
                     f"must have {larger} that are multiples of {smaller}, not {numbers[0]} and {numbers[1]}"
                 )
+        if self.second_round and not self.patience:
+            raise ValueError("must have patience above 0 with second_round=true, which begins after the early stop")
         if self.decay == "plateau" and self.warmup_steps:
             raise ValueError("must have warmup_steps=0 with decay=plateau")
         return self
@@ -694,13 +701,14 @@ def resolve(schema: type[Schema], presets: Mapping[str, Tree], names: Sequence[s
     return _validated(schema, _merged(tree, updates))
 
 
-def alternatives(names: Sequence[str], key: str, value: str) -> list[str]:
+def alternatives(names: Sequence[str], key: str, value: str, others: Mapping[str, str]) -> list[str]:
     """The values that `key=value` of a grid means: one if it is valid as a whole, else those between slashes or commas.
 
     Args:
         names: the presets that it changes.
         key: dotted.
         value: as on a command line.
+        others: what other keys say, where it decides which keys there are: `model.network`.
 
     Raises:
         ValueError: one line about the first value that is none.
@@ -710,7 +718,7 @@ def alternatives(names: Sequence[str], key: str, value: str) -> list[str]:
         try:
             for each in values:
                 with contextlib.suppress(Contradiction):  # perhaps not with what the other keys say
-                    resolve(Training, PRESETS, names, nested({key: each}))
+                    resolve(Training, PRESETS, names, nested({**others, key: each}))
             return values
         except ValueError as error:
             faults.append(error)

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -40,6 +40,7 @@ class CheckedExperiment(sacred.Experiment):
 
     schema: type[Config.Group]
     presets: Mapping[str, Config.Tree]
+    check: Callable[[Any], None]
 
     def run(
         self,
@@ -56,6 +57,8 @@ class CheckedExperiment(sacred.Experiment):
         if options and options["--id"]:
             config_updates = {"name": options["--id"], **(config_updates or {})}
         config = Config.resolve(self.schema, self.presets, named_configs, convert_to_nested_dict(config_updates or {}))
+        if command_name == self.default_command:
+            self.check(config)
         said = {"config_updates": config_updates or {}, "named_configs": list(named_configs), **(meta_info or {})}
         self.configurations = [
             sacred.config.ConfigDict(Config.to_dict(config))
@@ -131,6 +134,7 @@ class RunFolder(FileStorageObserver):
         self._lock = locked(folder)
         for left in folder.glob(".partial-*"):  # by a process that was killed while it wrote
             left.unlink()
+        (folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on tells its numbers from the first
         self.dir = str(folder)
 
     def _unfinished(self, config: Config.Tree) -> str | None:
@@ -151,14 +155,25 @@ def _make_room(folder: Path, config: Config.Tree) -> None:
         return
     if not (folder / "config.json").is_file() and not _is_empty(folder):
         raise ValueError(f"{folder} exists already and is no run (it holds no config.json): choose another name=...")
+    if config["fresh"] and (source := config.get("continue_from")) and Path(source).resolve() == folder.resolve():
+        raise ValueError(f"{folder} cannot both start over and lend its weights: choose another name=...")
     if config["fresh"] or _is_empty(folder):
         with locked(folder):
-            shutil.rmtree(folder)
+            _clear(folder)
     elif differing := differences(folder, config):
         raise ValueError(
             f"the run {folder} was started with other settings: {'; '.join(differing)}. Choose another name=..., start "
             f"over with fresh=true, or begin a new run with its weights: name=... continue_from={folder}"
         )
+
+
+def _clear(folder: Path) -> None:
+    """Removes all that is in a locked folder but its lock, which NFS would keep there under another name."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
 
 
 def _is_empty(folder: Path) -> bool:
@@ -176,8 +191,15 @@ def differences(folder: Path, config: Config.Tree) -> list[str]:
 
 
 def folder_of(run: sacred.run.Run) -> Path:
-    """Where a run is kept, beside what other observers keep of it."""
-    return next(Path(str(observer.dir)) for observer in run.observers if isinstance(observer, RunFolder))
+    """Where a run is kept, beside what other observers keep of it.
+
+    Raises:
+        ValueError: if it is unobserved.
+    """
+    for observer in run.observers:
+        if isinstance(observer, RunFolder):
+            return Path(str(observer.dir))
+    raise ValueError("expected a run that has a folder. Received: -u, --unobserved; leave it out")
 
 
 def is_taken(folder: Path) -> bool:
@@ -220,10 +242,21 @@ Experiment = functools.partial(CheckedExperiment, save_git_info=_git_answers())
 
 
 def register(
-    experiment: CheckedExperiment, schema: type[Config.Group], presets: Mapping[str, Config.Tree] | None = None
+    experiment: CheckedExperiment,
+    schema: type[Config.Group],
+    presets: Mapping[str, Config.Tree] | None = None,
+    check: Callable[[Any], None] = lambda config: None,
 ) -> CheckedExperiment:
-    """Gives an `Experiment` its schema, its presets and its checks; returns the experiment."""
-    experiment.schema, experiment.presets = schema, presets or {}
+    """Prepares an `Experiment`; returns it.
+
+    Args:
+        experiment: as Sacred makes it.
+        schema: what may be set.
+        presets: differences from the schema's defaults by name.
+        check: raises ValueError or FileNotFoundError for a configuration that cannot run, before an earlier run has to
+            make room for this one.
+    """
+    experiment.schema, experiment.presets, experiment.check = schema, presets or {}, check
     for name, tree in experiment.presets.items():
         experiment.add_named_config(name, dict(tree))
     experiment.captured_out_filter = apply_backspaces_and_linefeeds  # or progress bars fill cout.txt

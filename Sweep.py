@@ -87,7 +87,13 @@ def grid(words: Sequence[str]) -> list[Cell]:
     keys = dict(pair.split("=", 1) for pair in words if "=" in pair)
     name = keys.pop("name", "sweep")
     choices = {key: list(values) for word in words for key, values in Config.GRIDS.get(word, {}).items()}
-    choices |= {key: Config.alternatives(plain, key, value) for key, value in keys.items()}
+    if "fresh" in keys:
+        raise ValueError(
+            "expected no fresh=...: a grid does what is missing. To start over choose another name=..., or remove "
+            f"{Utils.RUNS}/{name}-*"
+        )
+    network = {key: value for key, value in keys.items() if key == "model.network" and value in Config.NETWORKS}
+    choices |= {key: Config.alternatives(plain, key, value, network) for key, value in keys.items()}
     varied = sorted((key for key, values in choices.items() if len(values) > 1), key="seed".__eq__)  # the seed last
     # All with one seed, then with the next: a whole table is soon there.
     outer_first = sorted(choices, key="seed".__ne__)
@@ -97,6 +103,8 @@ def grid(words: Sequence[str]) -> list[Cell]:
         label = "-".join([name, *(_label(key, chosen[key]) for key in varied)])
         settings = [f"{key}={value}" for key, value in chosen.items()]
         config = Config.resolve(Config.Training, Config.PRESETS, plain, Config.nested({**chosen, "name": label}))
+        if config.training.processes > 1:
+            raise ValueError("expected training.processes=1: the workers of a grid train runs of their own")
         cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings), Config.to_dict(config)))
     return cells
 

@@ -27,13 +27,13 @@ from Learning.board import Board
 from Learning.devices import explained, joined
 from Learning.finder import HIGHEST, LOWEST, Rising, range_test, suggestion
 from Learning.loop import Loop, Rules
-from Learning.state import Course, read_course, restore
+from Learning.state import Course, read_course, restore, save_state
 from Learning.watchers import Bar, Log, LogScalar, Waiting, Watcher
 from Metrics import loss_curve, rate_curve, spectrogram_grid
 from Models import networks
 from Models.cost import cost
 from Models.separation import WINDOW_SAMPLES, load_separator
-from Task import Task, fed, memory_of, new_separator, task_of
+from Task import Task, fed, memory_of, new_separator, prepared_for, task_of
 
 import keras
 import matplotlib.image
@@ -42,7 +42,15 @@ import numpy as np
 FINDER_STEPS = 100
 TOGETHER_SECONDS = 0.5  # in which a second signal is the same request, sent to the process and to its group
 
-experiment = register(Experiment("training"), Config.Training, Config.PRESETS)
+
+def check(config: Config.Training) -> None:
+    """Raises FileNotFoundError or ValueError where a configuration names what is not there."""
+    prepared_for(config.data)
+    if config.continue_from:
+        Utils.run_checkpoint(config.continue_from)
+
+
+experiment = register(Experiment("training"), Config.Training, Config.PRESETS, check)
 experiment.observers.append(RunFolder(Utils.RUNS))
 
 
@@ -80,8 +88,11 @@ def find_learning_rate(_config: Config.Tree) -> None:
     training = config.training.model_copy(update=told)
     task = task_of(config.model_copy(update={"training": training}), joined(1))
     separator = new_separator(task.config, Rising(FINDER_STEPS))
-    model, batches, _ = fed(separator, task, training.batch_size)
-    with Utils.progress_calls("step", "finding a learning rate") as tell:
+    with (
+        explained(memory_of(task, separator), training.batch_size),
+        Utils.progress_calls("step", "finding a learning rate") as tell,
+    ):
+        model, batches, _ = fed(separator, task, training.batch_size)
         found = range_test(model, batches(0), FINDER_STEPS, lambda step: tell(step, FINDER_STEPS))
     rate, smoothed = suggestion(found)
     rates = np.geomspace(LOWEST, HIGHEST, FINDER_STEPS)
@@ -185,14 +196,17 @@ def train_round(
         model, batches, validation = fed(separator, task, rules.batch_size)
     if course.begins_second_round:
         take_weights(separator, best_path)
+        course.begins_second_round = False
+        if devices.writes:  # at once: the best weights may soon be others
+            save_state(state_path, course, separator, model)
     elif config.continue_from and not course.step:
         take_weights(separator, Utils.run_checkpoint(config.continue_from))
-    offending = functools.partial(keep_offending, task.examples, run_dir)
+    offending = functools.partial(keep_offending, task.examples, run_dir, devices.writes)
     asked = devices.agreed(asked_to_stop)
     with boards(task, course, separator, run_dir, waiting) as board:
         while not course.finished:
             devices.wait()
-            if state_path.is_file() and not course.begins_second_round:
+            if state_path.is_file():
                 restore(state_path, separator, model)
             left = rules.checkpoint_every - course.step % rules.checkpoint_every  # to the next checkpoint
             whole = left == rules.checkpoint_every
@@ -278,12 +292,16 @@ def audition(
     return {title.replace(", ", "/"): signal for row in rows for title, signal in row}, picture
 
 
-def keep_offending(examples: TrainingExamples, run_dir: Path, first: int, end: int) -> str:
-    """Keeps the examples whose loss was no number, as they entered the training; says where."""
-    context, sources = examples.batch(range(first, end))
-    arrays: dict[str, Any] = {**context, "sources": sources, "first": first}
-    with Utils.write_atomically(run_dir / Utils.OFFENDING) as partial, partial.open("wb") as file:
-        np.savez(file, **arrays)
+def keep_offending(examples: TrainingExamples, run_dir: Path, writes: bool, first: int, end: int) -> str:
+    """Keeps the examples whose loss was no number, as they entered the training; says where.
+
+    Of several processes, which all come to know of it, one `writes`.
+    """
+    if writes:
+        context, sources = examples.batch(range(first, end))
+        arrays: dict[str, Any] = {**context, "sources": sources, "first": first}
+        with Utils.write_atomically(run_dir / Utils.OFFENDING) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
     return f"they are in {run_dir / Utils.OFFENDING}"
 
 

@@ -176,7 +176,6 @@ class Loop(keras.callbacks.Callback):
                 f"the weights became no numbers by step {self.course.step}, and were not saved; a smaller "
                 "training.learning_rate or training.clip_norm=1 may help"
             )
-        self.course.begins_second_round = False
         if self.devices.writes:
             save_state(self.state_path, self.course, self.separator, self.model)
 
@@ -196,10 +195,20 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     if not model.optimizer.use_ema:
         yield
         return
-    trained = [keras.ops.convert_to_numpy(variable).copy() for variable in model.trainable_variables]
+    trained = _copies(model.trainable_variables)
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    # Copies, because JAX has put the averages' own arrays there, which a compiled validation gives away.
+    _assign(model.trainable_variables, _copies(model.trainable_variables))
     try:
         yield
     finally:
-        for variable, value in zip(model.trainable_variables, trained, strict=True):
-            variable.assign(value)
+        _assign(model.trainable_variables, trained)
+
+
+def _copies(variables: list[keras.Variable]) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

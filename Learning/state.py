@@ -54,7 +54,7 @@ class Course:
         round_best: the best validation loss of the round.
         waited: validations since the best one of this round.
         lowered: validations since the learning rate was last lowered, or the best one.
-        begins_second_round: whether the state is still that of the first round.
+        begins_second_round: whether it has still to take the best weights.
         losses: mean training loss of each piece between two checkpoints since the last validation.
         rows: one a validation.
     """

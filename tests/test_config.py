@@ -160,6 +160,28 @@ def test_every_preset_is_valid_and_changes_something(name):
     assert Config.resolve(Config.Training, Config.PRESETS, [name], {}) != Config.Training()
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ({"validate_every": 7}, "must have steps that are multiples of validate_every, not 20 and 7"),
+        ({"checkpoint_every": 4}, "must have checkpoint_every or validate_every that are multiples of the other"),
+        ({"checkpoint_every": 15}, "must have checkpoint_every or validate_every that are multiples of the other"),
+        ({"checkpoint_every": 5, "steps_per_execution": 2}, "must have checkpoint_every and validate_every that are"),
+        ({"second_round": True, "patience": 0}, "must have patience above 0 with second_round=true"),
+        ({"decay": "plateau", "warmup_steps": 2}, "must have warmup_steps=0 with decay=plateau"),
+    ],
+)
+def test_numbers_of_steps_that_do_not_divide_each_other_are_one_line(words, line):
+    with pytest.raises(ValueError, match=line):
+        Config.resolve(Config.Training, {}, (), {"training": {"steps": 20, "validate_every": 10, **words}})
+
+
+@pytest.mark.parametrize(("checkpoint_every", "piece"), [(0, 10), (2, 2), (10, 10), (20, 10)])
+def test_a_checkpoint_follows_each_validation(checkpoint_every, piece):
+    words = {"steps": 20, "validate_every": 10, "checkpoint_every": checkpoint_every}
+    assert Config.resolve(Config.Training, {}, (), {"training": words}).training.piece == piece
+
+
 def test_urmp_is_the_published_vimss():
     """Numbers of the published code and README (Veleslavia/vimss)."""
     urmp = Config.resolve(Config.Training, Config.PRESETS, ["urmp"], {})

@@ -186,6 +186,35 @@ def test_fresh_deletes_nothing_but_runs(experiment):
     assert Path("runs/a/thesis.txt").exists()
 
 
+def test_a_run_starts_over_beneath_its_lock(experiment):
+    """Its lock stays the same file: a removed one would let a second process lock another of the same name."""
+    command(experiment, "with name=a")
+    Path("runs/a/tensorboard").mkdir()
+    lock = Path("runs/a/.lock").stat().st_ino
+    experiment.mistake = ValueError("no data")
+    with pytest.raises(SystemExit):
+        command(experiment, "with name=a fresh=true")
+    assert Path("runs/a/.lock").stat().st_ino == lock
+    assert not Path("runs/a/weights").exists() and not Path("runs/a/tensorboard").exists()
+
+
+def test_what_is_refused_before_a_run_starts_leaves_the_earlier_one(experiment, capsys):
+    def refuse(config):
+        raise FileNotFoundError("no such data set")
+
+    command(experiment, "with name=a")
+    experiment.check = refuse
+    with pytest.raises(SystemExit, match="^tiny.py: error: no such data set"):
+        command(experiment, "with name=a fresh=true")
+    assert stored("a", "run.json")["status"] == "COMPLETED" and Path("runs/a/weights").exists()
+    command(experiment, "print_config with name=a")  # which needs no data
+
+
+def test_a_run_that_is_to_leave_nothing_behind_is_one_line(experiment):
+    with pytest.raises(SystemExit, match="^tiny.py: error: expected a run that has a folder. Received: -u"):
+        command(experiment, "-u with name=a")
+
+
 def test_a_run_is_never_stored_in_half(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path)
     folder.dir = str(tmp_path)

@@ -84,6 +84,12 @@ def test_a_grid_by_name_is_every_combination_once():
     assert found == expected and len({cell.folder for cell in cells}) == len(cells) == len(expected)
 
 
+def test_a_grid_varies_keys_that_only_its_network_has():
+    cells = Sweep.grid(["demo", "name=x", "model.network=band_split", "model.features=16,32"])
+    assert [cell.settings["model"]["features"] for cell in cells] == [16, 32]
+    assert {cell.settings["model"]["network"] for cell in cells} == {"band_split"}
+
+
 def test_keys_that_fit_only_together_are_a_grid_and_contradictions_are_not():
     """The demo validates every 150 of its 600 steps: 400 steps alone do not fit."""
     assert len(names("demo", "training.steps=400,800", "training.validate_every=100,200")) == 4
@@ -98,6 +104,8 @@ def test_keys_that_fit_only_together_are_a_grid_and_contradictions_are_not():
         (["demo", "training.loss=mse,l2"], "'training.loss' must be among"),
         (["demo", "model.places=every/bottom"], "'model.places.0' must be 'input'"),
         (["dmeo", "seed=1,2"], "did you mean 'demo'"),
+        (["demo", "fresh=true", "seed=1,2"], "expected no fresh=...: a grid does what is missing"),
+        (["demo", "training.processes=2", "name=a"], "expected training.processes=1"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_done(scripts, capsys, words, message):
@@ -232,6 +240,8 @@ def test_words_win_over_a_grid_s_own_and_values_make_names_of_folders():
         ("augmentation.gain=0.7,1", [(0.7, 1.0)]),
         ("augmentation.gain=0.7,1/0.5,1", [(0.7, 1.0), (0.5, 1.0)]),
         ("data.mix=2,3", [(2, 3)]),
+        ("data.parts=2,3", [(2, 3)]),
+        ("data.parts=2/2,3", [(2,), (2, 3)]),
     ],
 )
 def test_a_range_is_one_value(word, values):

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import Config
+import Learning.loop
 import Task
 import Training
 import Utils
 from Learning.devices import Devices
 from Learning.loop import Interrupted
-from Learning.state import read_course
+from Learning.state import read_course, save_state
 from Models.separation import load_separator
 
 import numpy as np
@@ -42,6 +43,10 @@ def weights(folder: Path | str) -> list[np.ndarray]:
     return load_separator(Path(folder, Utils.BEST)).get_weights()
 
 
+def same_weights(one: Path, other: Path) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(weights(one), weights(other), strict=True))
+
+
 def test_a_run_says_where_it_ended_and_what_to_do_next(place, capsys):
     assert call("Training.py", "with", *SMALL, "name=a") == 0
     said = capsys.readouterr().out
@@ -68,6 +73,22 @@ def test_a_new_run_begins_with_the_weights_of_another(place):
     for one, other in zip(weights("runs/source"), weights("runs/heir"), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
     assert read_course(Path("runs/heir", Utils.STATE)).example == 8  # the first examples again
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("continue_from=runs/../runs/old",), "runs/old cannot both start over and lend its weights"),
+        (("continue_from=runs/odl",), "no run at runs/odl"),
+        (("data.prepared=preparde",), "preparde holds no manifest.json"),
+    ],
+)
+def test_a_mistake_leaves_the_run_that_was_to_start_over(place, capsys, words, message):
+    if not Path("runs/old").exists():
+        call("Training.py", "with", *SMALL, "name=old")
+    assert call("Training.py", "with", *SMALL, *words, "fresh=true", "name=old") == 1
+    assert message in capsys.readouterr().err
+    assert json.loads(Path("runs/old/run.json").read_text())["status"] == "COMPLETED" and arrays("runs/old")
 
 
 def test_weights_of_another_network_are_one_line(place, capsys):
@@ -126,6 +147,44 @@ def test_the_second_round_begins_with_the_best_weights_and_twice_the_batch(place
     assert course.example == 2 * 2 * first + 4 * 2 * (len(rates) - first)  # examples go on, four to a batch
     losses = [row["validation_loss"] for row in rows(run_dir)]
     assert course.best == min(losses)
+
+
+def test_a_second_round_that_dies_after_its_first_validation_begins_as_it_did(place, monkeypatch):
+    """The best weights, from which it is to begin, may be its own by then."""
+    config = resolved(*ROUNDS, "training.checkpoint_every=2")
+    whole, died = place / "rounds_whole", place / "rounds_died"
+    whole.mkdir()
+    died.mkdir()
+    Training.train(config, whole)
+
+    def disk_is_full(path, course, *models):
+        if course.round == 2:
+            raise OSError(28, "No space left on device")
+        save_state(path, course, *models)
+
+    monkeypatch.setattr(Learning.loop, "save_state", disk_is_full)
+    with pytest.raises(OSError):
+        Training.train(config, died)
+    monkeypatch.undo()
+    second = rows(died)[-1]
+    assert second["learning_rate"] < 0.05 and second["validation_loss"] < read_course(died / Utils.STATE).best
+    Training.train(config, died)
+    assert same(whole, died) and rows(whole) == rows(died) and same_weights(whole, died)
+
+
+def test_sacred_keeps_each_number_once_although_a_run_was_stopped(place, monkeypatch):
+    def stops(path, course, *models):
+        save_state(path, course, *models)
+        raise Interrupted("stopped")
+
+    monkeypatch.setattr(Learning.loop, "save_state", stops)
+    assert call("Training.py", "with", *SMALL, "name=kept") == 130
+    monkeypatch.undo()
+    assert call("Training.py", "with", *SMALL, "name=kept") == 0
+    kept = json.loads(Path("runs/kept/metrics.json").read_text())
+    for name in ("loss", "validation_loss"):
+        assert kept[name]["steps"] == [row["step"] for row in rows("runs/kept")] == [2, 4]
+        assert kept[name]["values"] == [row[name] for row in rows("runs/kept")]
 
 
 def rows(folder: Path | str) -> list[dict[str, float]]:

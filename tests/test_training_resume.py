@@ -25,8 +25,9 @@ SMALL = (
 # All that has a memory of its own: the averages, the gradients that wait, a rate that falls by what validation said.
 MEMORY = ("training.ema=0.9", "training.accumulate=2", "training.decay=plateau", "training.plateau_patience=1")
 KILLS = {"tensorflow": 17, "jax": 3}
-# On JAX the data set lies in the device's memory, where a thread draws examples ahead.
-WORDS = {"tensorflow": MEMORY, "jax": (*MEMORY, "data.cache=device")}
+# On JAX the data set lies in the device's memory, where a thread draws examples ahead, and steps are compiled, which
+# there give the arrays they are called with away.
+WORDS = {"tensorflow": MEMORY, "jax": (*MEMORY, "data.cache=device", "training.xla=true")}
 
 # Starts a training in a fork of a process that has imported everything, so that a start takes no seconds; JAX, whose
 # threads do not survive a fork, in a process of its own.
