@@ -2,8 +2,8 @@
 
 A conditioning layer is called with features (B, T, K), or (B, T, N, K) where N bands or bins share a moment, and with
 context: (B, D) where it holds for the whole excerpt or (B, F, D) where it moves in time. Then its F frames divide the
-mixture evenly, and each moment of the features hears the context of that moment. A new layer changes nothing (`concat`
-appends zeros), so that at step 0 the conditioned network is the plain one; `outer` alone cannot.
+mixture evenly, and each moment of the features hears the context of that moment. A new layer that has weights
+changes nothing, so that at step 0 the conditioned network is the plain one; `concat` and `outer` have none.
 """
 
 from collections.abc import Collection
@@ -178,16 +178,14 @@ class Outer(Conditioning):
 
 @keras.saving.register_keras_serializable("vimss")
 class Concat(Conditioning):
-    """The context beside the features: (B, T, K) and (B, D) -> (B, T, K + D), each entry times a weight, zero at first.
+    """The context beside the features: (B, T, K) and (B, D) -> (B, T, K + D). No weights.
 
-    The next convolution hears it. Source: Dumoulin et al. 2018, conditional concatenation.
+    The next convolution hears it, with weights that start as its others do: a factor that starts at zero would have to
+    grow first, and hold the labels back (`docs/results.md`). Source: Dumoulin et al. 2018, conditional concatenation.
     """
 
-    def build(self, features_shape, context_shape):
-        self.scale = self.add_weight(name="scale", shape=context_shape[-1:], initializer="zeros")
-
     def call(self, features, context):
-        heard = self.heard(context, features) * self.scale
+        heard = self.heard(context, features)
         beside = ops.broadcast_to(heard, (*ops.shape(features)[:-1], heard.shape[-1]))
         return ops.concatenate([features, beside], axis=-1)
 
