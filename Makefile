@@ -46,7 +46,7 @@ lint: .venv/dev  ## ruff and mypy
 	$(BIN)/mypy
 
 test: lint  ## lint, then pytest: 25 minutes on 2 cores at most
-	$(BIN)/pytest -q -n auto --dist loadfile
+	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 clean:  ## remove .venv, caches, builds and what the demo made
 	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache $(DEMO) $(RUN)

@@ -10,6 +10,7 @@ LOWEST, HIGHEST = 1e-6, 1.0
 SMOOTHING = 0.9  # share of the mean so far that a new loss leaves
 
 
+@keras.saving.register_keras_serializable(package="vimss")
 class Rising(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises evenly on a logarithmic axis from `LOWEST` to `HIGHEST`.
 

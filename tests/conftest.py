@@ -14,6 +14,21 @@ from scripts import call
 RATE_HZ = 8_000
 MakePrepared = Callable[..., Prepared]
 
+LONGEST = (
+    "test_training_resume",
+    "test_training_devices",
+    "test_scripts",
+    "test_training_recipe",
+    "test_models_backends",
+)
+"""Files that take minutes, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with what takes longest, so that no worker is left with it when the others are done."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
 
 @pytest.fixture
 def make_prepared(tmp_path) -> MakePrepared:
