@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 
+HEED_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""What a program begins with that a test interrupts: a shell's background jobs, and all they start, ignore Ctrl-C."""
+
 
 class Said(NamedTuple):
     """What a script left behind."""

@@ -186,7 +186,7 @@ def test_some_sources_are_scored_and_the_mixture_stays_that_of_all(folders, eval
     evaluated(*folders)
     for track in "abc":
         Path(f"mine/{track}/drums.wav").unlink()
-    assert evaluated(*folders[:2], "out=few", "sources=vocals").code == 0
+    assert evaluated(*folders, "out=few", "sources=vocals").code == 0
     few, all_of_them = scores_of("few/test"), scores_of()
     assert set(few["source"]) == {"vocals"}
     expected = all_of_them[all_of_them["source"] == "vocals"].reset_index(drop=True)

@@ -20,6 +20,7 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
+from scripts import HEED_INTERRUPTS
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 8_000
@@ -377,7 +378,7 @@ def test_ctrl_c_ends_all_processes_and_none_but_the_first_says_a_word(tmp_path):
     code = KILLED.replace("    prepare(", "    try:\n        prepare(") + (
         "    except KeyboardInterrupt:\n        print('interrupted', file=sys.stderr)\n"
     )
-    (tmp_path / "interrupted.py").write_text(code)
+    (tmp_path / "interrupted.py").write_text(HEED_INTERRUPTS + code)
     out = tmp_path / "out"
     running = subprocess.Popen(
         [sys.executable, str(tmp_path / "interrupted.py"), str(tmp_path / "a"), str(out), "0"],
@@ -385,7 +386,6 @@ def test_ctrl_c_ends_all_processes_and_none_but_the_first_says_a_word(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
     )
     while not (out / JOURNAL).is_file():
         assert running.poll() is None

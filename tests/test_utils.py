@@ -12,6 +12,7 @@ import Utils
 
 import numpy as np
 import pytest
+from scripts import HEED_INTERRUPTS
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,20 +72,14 @@ def test_it_decorates_a_function_too():
         main(3)
 
 
-def heed_interrupts() -> None:
-    """A job that a shell started in the background ignores Ctrl-C, and so would all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_is_one_line_and_130():
     script = "import time, Utils\nwith Utils.errors_in_one_line('X.py'):\n  print('on', flush=True)\n  time.sleep(60)"
     process = subprocess.Popen(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", HEED_INTERRUPTS + script],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=heed_interrupts,
     )
     assert process.stdout and process.stdout.readline() == "on\n"
     process.send_signal(signal.SIGINT)
@@ -122,7 +117,9 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
         f"import time, Utils\nwith Utils.write_atomically({str(path)!r}) as partial:\n"
         "  partial.write_text('half')\n  print('on', flush=True)\n  time.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEED_INTERRUPTS + script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     with process:
         assert process.stdout and process.stdout.readline() == "on\n"
         process.kill()
