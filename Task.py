@@ -1,6 +1,7 @@
 """A configuration -> what it trains: a separator, the examples, and how they reach it on which devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,17 @@ class Task:
     devices: Devices
     examples: TrainingExamples
     windows: Windows
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raises what stopped the reading of an example in place of what tf.data makes of it."""
+        try:
+            yield
+        except Exception as error:
+            for fault in (self.examples.fault, self.windows.fault):
+                if fault and fault is not error:
+                    raise fault from error
+            raise
 
 
 def task_of(config: Config.Training, devices: Devices) -> Task:

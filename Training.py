@@ -90,6 +90,7 @@ def find_learning_rate(_config: Config.Tree) -> None:
     separator = new_separator(task.config, Rising(FINDER_STEPS))
     with (
         explained(memory_of(task, separator), training.batch_size),
+        task.reading(),
         Utils.progress_calls("step", "finding a learning rate") as tell,
     ):
         model, batches, _ = fed(separator, task, training.batch_size)
@@ -223,7 +224,7 @@ def train_round(
                 offending,
                 filled=len(windows) / windows.count,
             )
-            with explained(memory, on_each):
+            with explained(memory, on_each), task.reading():
                 model.fit(
                     batches(course.example),
                     steps_per_epoch=left,

@@ -78,6 +78,7 @@ class Examples(ABC):
         self.prepared, self.tracks, self.sources = prepared, tracks, sources
         self.excerpt, self.augmentation = excerpt, augmentation
         self.reached = 0  # one past the last example that was made: how far the input is ahead
+        self.fault: Exception | None = None  # what stopped a batch; tf.data, whose threads make them, only quotes it
         try:
             for track in tracks:
                 sources.labels(track)
@@ -100,13 +101,21 @@ class Examples(ABC):
         return {name: array[0] for name, array in context.items()}, sources[0]
 
     def batch(self, numbers: Sequence[int]) -> Element:
-        """The examples of these numbers, each array with an axis before its own."""
+        """The examples of these numbers, each array with an axis before its own.
+
+        Raises:
+            ValueError: if a file cannot be read; it stays in `fault`.
+        """
         excerpt, channels, count = self.excerpt, self.prepared.channels, len(numbers)
         mixtures = _zeros((count, excerpt.input_samples, channels))
         labels = _zeros((count, len(self.sources)))
         sources = _zeros((count, excerpt.output_samples, len(self.sources), channels))
-        for number, *arrays in zip(numbers, mixtures, labels, sources, strict=True):
-            self._write(number, *arrays)
+        try:
+            for number, *arrays in zip(numbers, mixtures, labels, sources, strict=True):
+                self._write(number, *arrays)
+        except (OSError, ValueError) as error:
+            self.fault = error
+            raise
         self.reached = max(self.reached, numbers[-1] + 1)
         return {"mixture": mixtures, "labels": labels}, sources
 

@@ -1,6 +1,7 @@
 """Whole runs: the second round, no numbers, weights and settings of other runs, and what is said at the end."""
 
 import json
+import shutil
 from pathlib import Path
 
 import Config
@@ -8,6 +9,7 @@ import Learning.loop
 import Task
 import Training
 import Utils
+from Input.prepared import Prepared
 from Learning.devices import Devices
 from Learning.loop import Interrupted
 from Learning.state import read_course, save_state
@@ -96,6 +98,33 @@ def test_weights_of_another_network_are_one_line(place, capsys):
     assert call("Training.py", "with", *SMALL, "model.filters=3", "name=wide", "continue_from=runs/narrow") == 1
     message = "error: expected a checkpoint of the same network. Received: runs/narrow/best.keras of another one"
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_file_that_goes_while_it_trains_is_one_line_and_the_run_goes_on_when_it_is_back(
+    place, capsys, monkeypatch, split
+):
+    words, name = (*SMALL, "data.prepared=lost"), f"name=lost_{split}"
+    shutil.copytree("prepared", "lost", dirs_exist_ok=True)
+    files = [Path("lost", part.file) for track in Prepared("lost").split(split) for part in track.parts]
+
+    feed = Task.fed
+
+    def fed(*arguments):  # what is called when all files were found to be there
+        for file in files:
+            file.rename(file.with_suffix(".away"))
+        return feed(*arguments)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Task, "fed", fed)
+        assert call("Training.py", "with", *words, name) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert any(said.startswith(f"Training.py: error: {file} cannot be read") for file in files), said
+    for file in files:
+        file.with_suffix(".away").rename(file)
+    for again in (name, "name=found"):
+        assert call("Training.py", "with", *words, again) == 0
+    assert same(f"runs/lost_{split}", "runs/found")
 
 
 def test_a_loss_that_is_no_number_is_one_line_and_its_examples_are_kept(place, capsys):
