@@ -2,8 +2,8 @@
 
 A conditioning layer is called with features (B, T, K), or (B, T, N, K) where N bands or bins share a moment, and with
 context: (B, D) where it holds for the whole excerpt or (B, F, D) where it moves in time. Then its F frames divide the
-mixture evenly, and each moment of the features hears the context of that moment. A new layer that has weights
-changes nothing, so that at step 0 the conditioned network is the plain one; `concat` and `outer` have none.
+mixture evenly, and each moment of the features hears the context of that moment. A new layer changes nothing (`concat`
+appends zeros), so that at step 0 the conditioned network is the plain one; `outer` alone cannot.
 """
 
 from collections.abc import Collection
@@ -15,6 +15,9 @@ from keras import ops
 PLACES = ("input", "encoder", "bottleneck", "decoder", "every", "output")
 """Where: the mixture as the first convolution hears it; after the convolutions of the way down, of the bottleneck, of
 the way up, or of all three; the sources, each of which is multiplied by its own entry, whatever the method."""
+
+CONCAT_PACE = 10
+"""How much faster than other weights those of `concat` grow: at their pace labels would long be heard faintly."""
 
 
 class Positions(NamedTuple):
@@ -178,14 +181,17 @@ class Outer(Conditioning):
 
 @keras.saving.register_keras_serializable("vimss")
 class Concat(Conditioning):
-    """The context beside the features: (B, T, K) and (B, D) -> (B, T, K + D). No weights.
+    """The context beside the features: (B, T, K) and (B, D) -> (B, T, K + D), each entry times a weight, zero at first.
 
-    The next convolution hears it, with weights that start as its others do: a factor that starts at zero would have to
-    grow first, and hold the labels back (`docs/results.md`). Source: Dumoulin et al. 2018, conditional concatenation.
+    The next convolution hears it. A weight counts `CONCAT_PACE` times, and so grows that much faster. Source: Dumoulin
+    et al. 2018, conditional concatenation; Karras et al. 2018, section 4.1, for weights that are scaled at runtime.
     """
 
+    def build(self, features_shape, context_shape):
+        self.scale = self.add_weight(name="scale", shape=context_shape[-1:], initializer="zeros")
+
     def call(self, features, context):
-        heard = self.heard(context, features)
+        heard = self.heard(context, features) * (CONCAT_PACE * self.scale)
         beside = ops.broadcast_to(heard, (*ops.shape(features)[:-1], heard.shape[-1]))
         return ops.concatenate([features, beside], axis=-1)
 

@@ -266,7 +266,7 @@ def _modulated(method, x, c, weights):
     """The features of one moment (K,) under the context of that moment (D,)."""
     width, entries = len(x), len(c)
     if method == "concat":
-        return np.array([*x, *c])
+        return np.array([*x, *(10 * c[d] * weights[0][d] for d in range(entries))])
     if method == "outer":
         return np.array([x[k] * c[d] for k in range(width) for d in range(entries)])
     if method in ("additive", "multiplicative", "film"):

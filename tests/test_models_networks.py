@@ -37,15 +37,14 @@ def plain() -> keras.Model:
 def take_over(model: keras.Model, other: keras.Model) -> None:
     """The weights of the layers of another model, whatever more there is.
 
-    A kernel may have more rows than the other's: those that meet what `concat` appends become zero.
+    A kernel may have more rows than the other's: those that meet the zeros which `concat` appends stay as they are.
     """
     layers = [layer for layer in other.layers if layer.weights]
     listening = keras.Model(model.input, [model.get_layer(layer.name).input for layer in layers])
-    labels = np.zeros((1, *model.input["labels"].shape[1:]), np.float32)  # the only zeros among the features
+    labels = np.ones((1, *model.input["labels"].shape[1:]), np.float32)
     for layer, heard in zip(layers, listening({"mixture": MIXTURE[:1], "labels": labels}), strict=True):
         kernel, bias = model.get_layer(layer.name).get_weights()
         rows = np.any(keras.ops.convert_to_numpy(heard)[0] != 0, axis=0)
-        kernel[:, ~rows] = 0
         kernel[:, rows], bias[:] = layer.get_weights()
         model.get_layer(layer.name).set_weights([kernel, bias])
 
@@ -103,7 +102,7 @@ def test_every_method_at_every_place(method, place, tmp_path):
     static, moving = small(method, place), small(method, place, frames=FRAMES)
     assert len(modulations(static, method)) == {"every": 3, "output": 0}.get(place, 1)
     for model, labels in ((static, LABELS), (moving, MOVING)):
-        if method != "outer" or place == "output":  # where it says nothing it is the plain network
+        if method != "outer" or place == "output":  # before training it is the plain network
             take_over(model, plain())
             heard = np.ones_like(labels) if place == "output" else labels
             np.testing.assert_allclose(outputs(model, MIXTURE, heard), outputs(plain(), MIXTURE), atol=1e-6)

@@ -165,6 +165,13 @@ def test_at_first_the_conditioned_network_is_the_plain_one(method):
     np.testing.assert_allclose(outputs(conditioned, mixture, LABELS), outputs(plain, mixture), atol=1e-6)
 
 
+def test_at_first_appended_labels_say_nothing():
+    model = small(3, conditioning="concat", places=["input", "every"])
+    mixture = np.repeat(excerpts(LENGTH), 3, axis=0)
+    sources = outputs(model, mixture, LABELS)
+    np.testing.assert_array_equal(sources[1:], sources[:-1])
+
+
 def test_labels_that_stay_as_they_are_may_come_as_moving_ones():
     choices = {"output": "consistent", "conditioning": "film", "places": ["every", "output"]}
     static = randomised(small(3, **choices))
