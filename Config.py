@@ -3,11 +3,13 @@
 `Experiment.py` hands it the words of a command line; this file alone decides what they mean.
 """
 
+import ast
 import contextlib
 import difflib
 import json
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -23,8 +25,26 @@ URMP_SOURCES = ("bn", "cl", "db", "fl", "hn", "ob", "sax", "tba", "tbn", "tpt", 
 # ---------------------------------------------------------------- words of the command line
 
 
+class Word(str):
+    """A value as it was typed: a name stays text (`1.10`, `2026_11_28`, `1e5`); what else it means, its key decides."""
+
+    def means(self, kinds: tuple[Any, ...]) -> Any:
+        """The value for a key of these types: text as it is where a name is expected, else as Python reads it."""
+        if str in kinds or any(isinstance(kind, str) for kind in kinds):
+            if self[:1] + self[-1:] in ("''", '""') and len(self) > 1:
+                return str(self[1:-1])
+            if self[:1] not in ("[", "(", "{"):
+                return str(self)
+        try:
+            return ast.literal_eval(self)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return str(self)
+
+
 def _split_commas(value: Any) -> Any:
-    return tuple(value.split(",")) if isinstance(value, str) else value
+    if isinstance(value, Word):
+        value = value.means((str,))
+    return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
 
 def _several(value: Any) -> Any:
@@ -136,6 +156,8 @@ class Group(BaseModel):
 
 def _word(value: Any, field: Any) -> Any:
     kinds = _kinds(field) if field else ()
+    if isinstance(value, Word):
+        value = value.means(kinds)
     if type(None) in kinds and value in ("null", "none"):
         return None
     return str(value) if isinstance(value, bool) and kinds and kinds[0] in (int, float) else value
@@ -718,7 +740,7 @@ def alternatives(names: Sequence[str], key: str, value: str, others: Mapping[str
         try:
             for each in values:
                 with contextlib.suppress(Contradiction):  # perhaps not with what the other keys say
-                    resolve(Training, PRESETS, names, nested({**others, key: each}))
+                    resolve(Training, PRESETS, names, nested({**others, key: Word(each)}))
             return values
         except ValueError as error:
             faults.append(error)
@@ -811,6 +833,31 @@ def _unknown_key(keys: list[str], path: str, received: Any) -> str:
     return f"unknown key '{path}'{near or '; known: ' + ', '.join(known)}"
 
 
+def explained(config: Group, path: str = "") -> Iterator[str]:
+    """Every key of a configuration with its value, what it may be, and its documentation, as lines for a screen."""
+    for name, field in type(config).model_fields.items():
+        value, key = getattr(config, name), f"{path}{name}"
+        document = " ".join((field.description or "").split())
+        if isinstance(value, Group):
+            about = document or (type(value).__doc__ or "").strip().splitlines()[0]
+            yield from ("", f"{key}: {about}", *explained(value, f"{key}."))
+            continue
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        yield f"  {key}={text}{_choices(field)}"
+        yield from textwrap.wrap(document, 110, initial_indent=" " * 8, subsequent_indent=" " * 8)
+
+
+def _choices(field: Any) -> str:
+    """` (one of a, b)`, ` (at least 1)`; empty where anything goes."""
+    words = [kind for kind in _kinds(field) if isinstance(kind, str)]
+    words = list(NETWORKS) if set(words) & set(NETWORKS) else words
+    if words:
+        return f"  ({', '.join(words)})"
+    names = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    bounds = [f"{names[key]} {getattr(each, key)}" for each in field.metadata for key in names if hasattr(each, key)]
+    return f"  ({', '.join(bounds)})" if bounds else ""
+
+
 def _paths(schema: type[Group], network: str = "wave_unet") -> Iterator[str]:
     for name, field in schema.model_fields.items():
         group = NETWORKS[network] if WaveUNet in _kinds(field) else field.annotation
@@ -822,5 +869,7 @@ def _paths(schema: type[Group], network: str = "wave_unet") -> Iterator[str]:
 
 def _did_you_mean(word: object, known: Mapping[str, str]) -> str:
     """The end of an error: the name nearest to `word`; `known` maps what may be typed to the name that is meant."""
-    near = difflib.get_close_matches(str(word), known, 1)
+    initials = {"".join(part[0] for part in name.split("_") if part): name for name in known if "_" in name}
+    short = initials.get(str(word).rpartition(".")[2])  # `lr` for learning_rate
+    near = [short] if short else difflib.get_close_matches(str(word), known, 1)
     return f"; did you mean '{known[near[0]]}'?" if near else ""

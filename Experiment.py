@@ -7,11 +7,13 @@ pass with a warning, keeps `flag=false` as a truthy string and turns a list into
 import contextlib
 import fcntl
 import functools
+import importlib
+import importlib.util
 import json
 import logging
 import os
-import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,17 +21,24 @@ from typing import Any, TextIO
 
 import Config
 import Utils
+from Files import OWN, Output, clear_unfinished
 
+pandas = sys.modules.get("pandas")
 with warnings.catch_warnings():  # sacred 0.8.7 imports pkg_resources, which warns of its own end
     warnings.simplefilter("ignore")
+    if pandas is None:
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # half a second, for data frames in configurations
     import sacred
     from sacred.observers import FileStorageObserver
     from sacred.utils import apply_backspaces_and_linefeeds, convert_to_nested_dict
+if pandas is None:
+    del sys.modules["pandas"]
 
 sacred.SETTINGS.CAPTURE_MODE = "sys"  # the default, "fd", hides the terminal from progress bars
 
 
-FREE = ("fresh", "training.processes")  # settings that may change between the parts of a run
+SACRED_FILES = ("config.json", "cout.txt", "info.json", "metrics.json", "run.json")
+FREE = ("name", "fresh", "training.processes")  # settings that may change between the parts of a run
 
 
 class CheckedExperiment(sacred.Experiment):
@@ -41,6 +50,52 @@ class CheckedExperiment(sacred.Experiment):
     schema: type[Config.Group]
     presets: Mapping[str, Config.Tree]
     check: Callable[[Any], None]
+    typed: Mapping[str, Config.Word] = {}
+
+    def run_commandline(self, argv: Sequence[str] | None = None) -> sacred.run.Run | None:
+        """Runs what a command line says, as `sacred.Experiment.run_commandline` does, with our own help.
+
+        Raises:
+            ValueError: if a word is no command, and is a setting before which `with` is missing.
+        """
+        argv = list(sys.argv if argv is None else argv)
+        command = next((word for word in argv[1:] if not word.startswith("-")), "")
+        if {"-h", "--help"} & set(argv[1:]) or (command == "help" and len(argv) == 2):
+            print(self.help(Path(argv[0]).name))
+            return None
+        if command != "with" and command not in self.commands and (command in self.presets or "=" in command):
+            raise ValueError(f"expected `with` before settings:  python {argv[0]} with {' '.join(argv[1:])}")
+        settings = argv[argv.index("with") + 1 :] if "with" in argv else []
+        pairs = [word.partition("=") for word in settings if "=" in word and not word.startswith("-")]
+        self.typed = {key: Config.Word(text) for key, _, text in pairs}
+        if {"-D", "--pdb"} & set(argv[1:]) and importlib.util.find_spec("ipdb"):
+            sys.modules["pdb"] = importlib.import_module("ipdb")  # which Sacred opens where a run fails
+        return super().run_commandline(argv)
+
+    def help(self, script: str) -> str:
+        """What the script does, its commands, its settings with their defaults, and Sacred's options."""
+        document = str(sys.modules["__main__"].__doc__ or "")
+        usage = self.get_usage(script)[1]
+        options = usage[usage.index("Options:") :].partition("Arguments:")[0]
+        presets = f"Presets: {', '.join(self.presets)}\n\n" if self.presets else ""
+        lines = [
+            f"python {script} [COMMAND] [with {'[PRESET ...] ' if self.presets else ''}[KEY=VALUE ...]] [OPTIONS]",
+            "",
+            document.strip(),
+            "",
+            "Commands:",
+            *(
+                f"  {name:24}{(command.__doc__ or '').strip().splitlines()[0]}"
+                for name, command in self.gather_commands()
+                if command.__doc__
+            ),
+            "",
+            f"{presets}Settings, each with its default:",
+            *(Config.explained(self.schema())),
+            "",
+            f"Sacred's {options.strip()}",
+        ]
+        return "\n".join(lines)
 
     def run(
         self,
@@ -55,8 +110,9 @@ class CheckedExperiment(sacred.Experiment):
         if options and not options["--pdb"]:
             options["--debug"] = True  # lets exceptions reach the script, whose errors_in_one_line prints them
         if options and options["--id"]:
-            config_updates = {"name": options["--id"], **(config_updates or {})}
-        config = Config.resolve(self.schema, self.presets, named_configs, convert_to_nested_dict(config_updates or {}))
+            self.typed = {"name": Config.Word(options["--id"]), **self.typed}
+        updates = Config.nested(self.typed) if self.typed else convert_to_nested_dict(config_updates or {})
+        config = Config.resolve(self.schema, self.presets, named_configs, updates)
         if command_name == self.default_command:
             self.check(config)
         said = {"config_updates": config_updates or {}, "named_configs": list(named_configs), **(meta_info or {})}
@@ -128,12 +184,14 @@ class RunFolder(FileStorageObserver):
         if _id is None:
             super()._make_run_dir(_id)
             self._lock = locked(Path(str(self.dir)))  # until this process ends, however it ends
+            Output(str(self.dir)).adopt()
             return
         folder = Path(self.basedir, _id)
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = locked(folder)
-        for left in folder.glob(".partial-*"):  # by a process that was killed while it wrote
-            left.unlink()
+        if not (folder / "config.json").is_file():
+            Output(folder).adopt()  # from now on whatever it does not record is people's
+        clear_unfinished(folder)
         (folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on tells its numbers from the first
         self.dir = str(folder)
 
@@ -141,9 +199,10 @@ class RunFolder(FileStorageObserver):
         numbered = [path for path in Path(self.basedir).glob("*/config.json") if path.parent.name.isdigit()]
         for path in sorted(numbered, key=lambda path: -int(path.parent.name)):
             folder = path.parent
-            if config["fresh"] or differences(folder, config) or Utils.run_status(folder) == "COMPLETED":
-                continue
             with contextlib.suppress(ValueError), locked(folder):
+                named = Utils.run_config(folder).get("name")
+                if named or config["fresh"] or differences(folder, config) or Utils.run_status(folder) == "COMPLETED":
+                    continue
                 print(f"going on with {folder}, which was stopped; fresh=true starts another one")
                 return folder.name
         return None
@@ -168,23 +227,31 @@ def _make_room(folder: Path, config: Config.Tree) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Removes all that is in a locked folder but its lock, which NFS would keep there under another name."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != ".lock":
-            path.unlink()
+    """Removes what earlier trainings, tests and scorings wrote into a locked folder; whatever is people's stays.
+
+    The lock stays too; NFS would keep it there under another name.
+    """
+    output = Output(folder)
+    output.adopt(Utils.files_of_earlier_versions(folder))
+    output.remove(output.names())
+    for name in (*SACRED_FILES, *Utils.TRAINING_FILES):
+        for path in (folder / name, folder / f"{name}.partial"):
+            path.unlink(missing_ok=True)
+    for path in (folder / Utils.BOARD).glob("events.out.tfevents.*"):
+        path.unlink()
+    with contextlib.suppress(OSError):  # there is none, or people's files are in it
+        (folder / Utils.BOARD).rmdir()
 
 
 def _is_empty(folder: Path) -> bool:
     """Whether a run stopped before it wrote anything of its own, as after a mistake in the command line."""
-    sacred_s_own = {".lock", "config.json", "cout.txt", "info.json", "metrics.json", "run.json"}
-    return {path.name.removesuffix(".partial") for path in folder.iterdir()} <= sacred_s_own
+    names = {path.name.removesuffix(".partial") for path in folder.iterdir()}
+    return names <= {".lock", OWN, *SACRED_FILES} and not Output(folder).names()
 
 
 def differences(folder: Path, config: Config.Tree) -> list[str]:
     """The settings in which a run differs from a configuration, in words."""
-    stored = dict(Config.flat(json.loads((folder / "config.json").read_text())))
+    stored = dict(Config.flat(Utils.run_config(folder)))
     wanted = dict(Config.flat(json.loads(json.dumps(config))))
     keys = [key for key in {**stored, **wanted} if key not in FREE and stored.get(key) != wanted.get(key)]
     return [f"{key} was {stored.get(key, 'not there')} and is {wanted.get(key, 'not there')}" for key in keys]

@@ -2,141 +2,78 @@
 
     python Separate.py song.wav --run runs/demo --labels vn,vc --out separated
     python Separate.py folder/ other.flac --run runs/urmp --labels fl,cl --stems cl --float32
+    python Separate.py folder/ --run runs/mine --mp3 --filename "{track} ({stem}).{ext}" -j 2
 
 Writes OUT/<file's name>/<source>.wav with the file's own rate and length, and as many channels: a mono run separates
-each channel on its own, a stereo run hears a mono file on both sides. Memory does not grow with the length of a file.
+each channel on its own, a stereo run takes a mono file on both sides. Memory does not grow with the length of a file.
+Nothing is overwritten but stems that this program wrote.
 """
 
 import argparse
-from collections.abc import Iterator
-from contextlib import ExitStack
+import sys
 from pathlib import Path
 
-import Config
 import Utils
-from Input.audio import AudioInfo, audio_blocks, audio_info, resampled
-from Input.files import wav_writer, whole_folder
-from Models import networks
-from Models.separation import load_separator, separate
+from Files import STEMS, is_recorded, require_path
 
-import numpy as np
-
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64")
+FILENAME = "{track}/{stem}.{ext}"
+PLACEHOLDERS = ("track", "trackext", "stem", "ext")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parses the command line and separates file after file."""
     options = _parser().parse_args(arguments)
     with Utils.errors_in_one_line("Separate.py"):
-        run = Run(options.run)
-        labels, stems = run.labels(options.labels), run.stems(options.stems, options.labels)
+        from Actions.data import configuration_of, require_known
+
+        config = configuration_of(options.run)
+        Utils.run_checkpoint(options.run)
+        require_known(config, options.labels, options.stems)
+        stems = tuple(options.stems or options.labels or config.data.sources)
+        paths = audio_files(options.files)
+        require_apart(paths, options.out, options.filename)
+
+        from Actions.separation import Order, separate_files
+        from Input.writers import Format
+
+        form = Format(options.ending, options.subtype, options.mp3_bitrate)
+        clip_mode = options.clip_mode or ("none" if form.holds_all else "rescale")
+        order = Order(options.run, tuple(options.labels), stems, options.out, options.filename, form, clip_mode)
         faults = []
-        for path in audio_files(options.files):
-            try:
-                run.separate_file(path, options.out / path.stem, labels, stems, options.subtype)
-            except (ValueError, FileNotFoundError) as error:  # the other files are separated all the same
-                faults.append(str(error))
+        for _, remarks, fault in separate_files(paths, order, options.jobs):
+            faults += [fault] if fault else []
+            for remark in remarks:
+                print(f"note: {remark}", file=sys.stderr)
         if faults:
             raise ValueError("\n".join(faults))
 
 
-class Run:
-    """A trained separator, ready for files.
-
-    Args:
-        run_dir: the run's folder.
-
-    Raises:
-        FileNotFoundError, ValueError: if it is no run or has no checkpoint.
-    """
-
-    def __init__(self, run_dir: Path):
-        self.config = Config.from_dict(Config.Training, Utils.run_config(run_dir))
-        self.sources = self.config.data.sources
-        self.separator = load_separator(Utils.run_checkpoint(run_dir))
-        self.lengths = networks.lengths(self.config.data.output_samples, **self.config.model.model_dump())
-
-    def labels(self, names: list[str] | None) -> np.ndarray | None:
-        """1.0 for each named source (S,); None for a run that is not conditioned.
-
-        Raises:
-            ValueError: if a name is unknown, or a conditioned run is given none.
-        """
-        if self.config.model.conditioning == "none":
-            return None
-        if not names:
-            raise ValueError(f"this run needs --labels, the sources that play, among {', '.join(self.sources)}")
-        self._require_known("--labels", names)
-        return np.array([source in names for source in self.sources], np.float32)
-
-    def stems(self, names: list[str] | None, labels: list[str] | None) -> list[str]:
-        """The sources to write: those named, else those that play, else all.
-
-        Raises:
-            ValueError: if a name is unknown.
-        """
-        self._require_known("--stems", names or [])
-        return names or labels or list(self.sources)
-
-    def _require_known(self, flag: str, names: list[str]) -> None:
-        if unknown := sorted(set(names) - set(self.sources)):
-            raise ValueError(f"{flag}: this run does not know {', '.join(unknown)}; it knows {', '.join(self.sources)}")
-
-    def separate_file(
-        self, path: Path, folder: Path, labels: np.ndarray | None, stems: list[str], subtype: str
-    ) -> None:
-        """Separates one file into `folder`, which appears when all its stems are whole.
-
-        Raises:
-            FileNotFoundError, ValueError: if the file cannot be read to its end.
-        """
-        info = audio_info(path)
-        chosen = [self.sources.index(stem) for stem in stems]
-        with ExitStack() as stack:
-            partial = stack.enter_context(whole_folder(folder))
-            files = [
-                stack.enter_context(wav_writer(partial / f"{stem}.wav", info.sample_rate_hz, info.channels, subtype))
-                for stem in stems
-            ]
-            bar = stack.enter_context(Utils.progress(total=info.samples, unit="sample", label=path.name))
-            for block in self._stems_of(path, info, labels, chosen):
-                for file, samples in zip(files, np.moveaxis(block, 1, 0), strict=True):
-                    file.write(samples)
-                bar.update(len(block))
-
-    def _stems_of(
-        self, path: Path, info: AudioInfo, labels: np.ndarray | None, chosen: list[int]
-    ) -> Iterator[np.ndarray]:
-        """The chosen sources of a file as blocks (t, S', C), at the file's rate, as many samples as the file has."""
-        rate_hz = self.config.data.sample_rate_hz
-        samples = round(info.samples * rate_hz / info.sample_rate_hz)
-        separated = separate(self.separator, self.lengths, audio_blocks(path, rate_hz), labels, samples=samples)
-        shape = (len(chosen), info.channels)
-        flat = (np.ascontiguousarray(block[:, chosen]).reshape(len(block), -1) for block in separated)
-        written = 0
-        for block in resampled(flat, rate_hz, info.sample_rate_hz, len(chosen) * info.channels):
-            block = block[: info.samples - written]
-            written += len(block)
-            yield block.reshape(-1, *shape)
-        yield np.zeros((info.samples - written, *shape), np.float32)  # what rounding of the two rates may leave
-
-
 def audio_files(paths: list[Path]) -> list[Path]:
-    """The files named, and those in the folders named and below, hidden ones left out.
+    """The files named, and those in the folders named and below; says what is left out.
+
+    Hidden files, and stems that this program wrote, are left out; linked folders are followed, each once.
 
     Raises:
         FileNotFoundError: if there is none, or a name does not exist.
-        ValueError: if two files would write the same folder of stems.
+        ValueError: if two files have one name, so that both would write the same stems.
     """
+    from Input.readers.layouts import AUDIO_SUFFIXES, files_below
+
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = path.rglob("*")
-        found = sorted(p for p in inside if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+        inside = [each for each in files_below(path) if each.suffix.lower() in AUDIO_SUFFIXES]
+        others = [each for each in files_below(path) if each.suffix.lower() not in AUDIO_SUFFIXES]
+        own = [each for each in inside if is_recorded(each, STEMS)]
+        for left_out, why in ((own, "that this program made"), (others, "without an ending of sound")):
+            if left_out:
+                some = ", ".join(str(each) for each in left_out[:3])
+                print(f"note: {len(left_out)} file(s) {why} are left out: {some}", file=sys.stderr)
+        found = [each for each in inside if each not in own]
         if not found:
-            raise FileNotFoundError(f"{path} holds no audio file ({', '.join(SUFFIXES)})")
+            raise FileNotFoundError(f"{path} holds no audio file to separate ({', '.join(sorted(AUDIO_SUFFIXES))})")
         files += found
     names = [path.stem for path in files]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
@@ -144,22 +81,74 @@ def audio_files(paths: list[Path]) -> list[Path]:
     return files
 
 
+def require_apart(paths: list[Path], out: Path, filename: str) -> None:
+    """Raises ValueError if a file to be separated lies in a folder that is to hold only stems."""
+    for path in paths:
+        folder = (out / filename.format(track=path.stem, trackext=path.suffix[1:], stem="x", ext="x")).parent.resolve()
+        inside = [each for each in paths if each.resolve().is_relative_to(folder)] if folder != out.resolve() else []
+        if inside:
+            raise ValueError(f"{inside[0]} lies in {folder}, where stems are to be written; choose another --out")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILES", help="audio files, or folders of them")
     parser.add_argument("--run", type=Path, required=True, help="the folder of a run, like runs/demo")
-    parser.add_argument("-o", "--out", type=Path, default=Path("separated"), metavar="DIR")
-    parser.add_argument("--labels", type=_names, metavar="vn,vc", help="the sources that play, for a conditioned run")
-    parser.add_argument("--stems", type=_names, metavar="vn", help="write only these (default: those of --labels)")
+    parser.add_argument("-o", "--out", type=Path, default=Path("separated"), metavar="DIR", help="(default: separated)")
+    parser.add_argument(
+        "--labels", type=_names, default=[], metavar="vn,vc", help="the sources that play, for a conditioned run"
+    )
+    parser.add_argument(
+        "--stems", type=_names, default=[], metavar="vn", help="write only these (default: those of --labels, or all)"
+    )
+    parser.add_argument(
+        "--filename",
+        type=_filename,
+        default=FILENAME,
+        help=f'each stem below DIR (default: "{FILENAME.replace("%", "%%")}"; also {{trackext}})',
+    )
+    parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="files at a time (default: 1)")
     depth = parser.add_mutually_exclusive_group()
-    depth.add_argument("--int24", dest="subtype", action="store_const", const="PCM_24", help="24-bit wavs")
+    depth.add_argument("--int24", dest="subtype", action="store_const", const="PCM_24", help="24 bits instead of 16")
     depth.add_argument("--float32", dest="subtype", action="store_const", const="FLOAT", help="wavs that never clip")
-    parser.set_defaults(subtype="PCM_16")
+    ending = parser.add_mutually_exclusive_group()
+    ending.add_argument("--flac", dest="ending", action="store_const", const="flac", help="flac instead of wav")
+    ending.add_argument("--mp3", dest="ending", action="store_const", const="mp3", help="mp3 instead of wav")
+    parser.add_argument(
+        "--mp3-bitrate", type=_positive, default=320, metavar="KBPS", help="of mp3, in kbit/s (default: 320)"
+    )
+    parser.add_argument(
+        "--clip-mode",
+        choices=("rescale", "clamp", "none"),
+        help="where stems exceed full scale: lower all stems of a file by one factor, or cut what is beyond "
+        "(default: rescale; with --float32 they stay as they are)",
+    )
+    parser.set_defaults(subtype="PCM_16", ending="wav")
     return parser
 
 
 def _names(text: str) -> list[str]:
-    return text.split(",")
+    return [name for name in (each.strip() for each in text.split(",")) if name]
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1. Received: {text}")
+    return int(text)
+
+
+def _filename(text: str) -> str:
+    try:
+        one, other = (text.format(**dict.fromkeys(PLACEHOLDERS, "x") | {"stem": stem}) for stem in ("a", "b"))
+        require_path(one)
+        if one == other:
+            raise ValueError("it is one file for all stems")
+    except (ValueError, KeyError, IndexError) as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a relative path with {{stem}}, and perhaps {{track}}, {{trackext}} and {{ext}}. "
+            f"Received: {text} ({error})"
+        ) from None
+    return text
 
 
 if __name__ == "__main__":

@@ -102,7 +102,12 @@ def grid(words: Sequence[str]) -> list[Cell]:
         chosen = dict(zip(outer_first, values, strict=True))
         label = "-".join([name, *(_label(key, chosen[key]) for key in varied)])
         settings = [f"{key}={value}" for key, value in chosen.items()]
-        config = Config.resolve(Config.Training, Config.PRESETS, plain, Config.nested({**chosen, "name": label}))
+        config = Config.resolve(
+            Config.Training,
+            Config.PRESETS,
+            plain,
+            Config.nested({key: Config.Word(value) for key, value in {**chosen, "name": label}.items()}),
+        )
         if config.training.processes > 1:
             raise ValueError("expected training.processes=1: the workers of a grid train runs of their own")
         cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings), Config.to_dict(config)))
@@ -186,7 +191,12 @@ def report(runs: Sequence[Cell], splits: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    settings = ["settings of Training.py, each with its default:", *Config.explained(Config.Training())]
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__}\nGrids of Config.py: {', '.join(Config.GRIDS)}. Presets: {', '.join(Config.PRESETS)}",
+        epilog="\n".join(settings).replace("%", "%%"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--splits", default="test", help="to score each run on, as test,test_unseen_bank; '' for none")
     parser.add_argument("--dry-run", action="store_true", help="only list the runs")
     parser.add_argument("with_", choices=["with"], metavar="with")

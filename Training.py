@@ -2,6 +2,7 @@
 
     python Training.py with demo data.prepared=PREPARED name=demo
     python Training.py print_config with urmp
+    python Training.py list_models
     python Training.py find_learning_rate with demo data.prepared=PREPARED
 
 The run's folder, runs/<name>, then holds the configuration (config.json), the weights of the best validation
@@ -9,42 +10,20 @@ The run's folder, runs/<name>, then holds the configuration (config.json), the w
 (state.npz): the same command goes on where the run was stopped or killed, and ends as if it had not been.
 """
 
-import functools
 import math
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import Config
 import Utils
 from Experiment import Experiment, RunFolder, folder_of, register
-from Input.examples import TrainingExamples, Windows
-from Learning.board import Board
-from Learning.devices import explained, joined
-from Learning.finder import HIGHEST, LOWEST, Rising, range_test, suggestion
-from Learning.loop import Loop, Rules
-from Learning.state import Course, read_course, restore, save_state
-from Learning.watchers import Bar, Log, LogScalar, Waiting, Watcher
-from Metrics import loss_curve, rate_curve, spectrogram_grid
-from Models import networks
-from Models.cost import cost
-from Models.separation import WINDOW_SAMPLES, load_separator
-from Task import Task, fed, memory_of, new_separator, prepared_for, task_of
-
-import keras
-import matplotlib.image
-import numpy as np
-
-FINDER_STEPS = 100
-TOGETHER_SECONDS = 0.5  # in which a second signal is the same request, sent to the process and to its group
+from Files import Output
 
 
 def check(config: Config.Training) -> None:
     """Raises FileNotFoundError or ValueError where a configuration names what is not there."""
+    from Actions.data import prepared_for
+
     prepared_for(config.data)
     if config.continue_from:
         Utils.run_checkpoint(config.continue_from)
@@ -57,53 +36,30 @@ experiment.observers.append(RunFolder(Utils.RUNS))
 @experiment.command(unobserved=True)
 def list_models() -> None:
     """Prints what each preset builds: weights, lengths of an excerpt, and the work of separating a second of audio."""
-    rows = []
-    for name in Config.PRESETS:
-        config = Config.resolve(Config.Training, Config.PRESETS, [name], {})
-        lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
-        separator = networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
-        excerpt = cost(separator, lengths, config.data.output_samples)
-        window = cost(separator, lengths, WINDOW_SAMPLES)
-        gflop = window.flops / window.output_samples * config.data.sample_rate_hz / 1e9
-        numbers = (excerpt.parameters, excerpt.input_samples, excerpt.output_samples)
-        rows.append(
-            [name, f"{config.model.network} ({Config.ORIGINS[name]})", *(f"{n:,}" for n in numbers), f"{gflop:.1f}"]
-        )
-    headings = (
-        "preset",
-        "network and its source",
-        "weights",
-        "mixture, samples",
-        "sources, samples",
-        "GFLOP per second of audio",
-    )
-    print(Utils.markdown_table(headings, rows))
+    from Actions.training import model_table
+
+    print(model_table())
 
 
 @experiment.command(unobserved=True)
 def find_learning_rate(_config: Config.Tree) -> None:
-    """Trains 100 steps while the rate rises from 1e-6 to 1; suggests one, and draws the losses: learning_rate.png."""
+    """Trains 100 steps while the rate rises from 1e-6 to 1; suggests one; draws the losses: runs/learning_rate.png."""
     config = Config.from_dict(Config.Training, _config)
-    told = {"decay": "constant", "warmup_steps": 0, "accumulate": 1, "ema": 0.0, "steps_per_execution": 1}
-    training = config.training.model_copy(update=told)
-    task = task_of(config.model_copy(update={"training": training}), joined(1))
-    separator = new_separator(task.config, Rising(FINDER_STEPS))
-    with (
-        explained(memory_of(task, separator), training.batch_size),
-        task.reading(),
-        Utils.progress_calls("step", "finding a learning rate") as tell,
-    ):
-        model, batches, _ = fed(separator, task, training.batch_size)
-        found = range_test(model, batches(0), FINDER_STEPS, lambda step: tell(step, FINDER_STEPS))
-    rate, smoothed = suggestion(found)
-    rates = np.geomspace(LOWEST, HIGHEST, FINDER_STEPS)
-    rate_curve(rates, found, smoothed, rate, "learning_rate.png")
-    print(f"training.learning_rate={rate:.1g}: a tenth of {10 * rate:.1g}, where the loss was least; learning_rate.png")
+    check(config)
+    output = Output(Utils.RUNS)
+    output.require_free(["learning_rate.png"])
+    from Actions import training
+
+    with output.file("learning_rate.png") as png:
+        suggested = training.find_learning_rate(config, png)
+    print(f"{suggested}; {output.root / 'learning_rate.png'}")
 
 
 @experiment.main
 def main(_config: Config.Tree, _run: Any) -> float:
     """Trains; the result that Sacred keeps is the best validation loss."""
+    from Actions.training import read_course, stop_signals, train
+
     config = Config.from_dict(Config.Training, _config)
     run_dir = folder_of(_run)
     began = time.monotonic()
@@ -121,209 +77,6 @@ def main(_config: Config.Tree, _run: Any) -> float:
     )
     print(f"{run_dir}: score it with  python Test.py with run={run_dir} && python Evaluate.py with run={run_dir}")
     return course.best or math.nan
-
-
-def train(
-    config: Config.Training,
-    run_dir: Path,
-    log_scalar: LogScalar = lambda name, value, step: None,
-    asked_to_stop: Callable[[], bool] = lambda: False,
-) -> Course:
-    """Trains a separator into a run's folder; goes on where an earlier call was stopped, as if it had not been.
-
-    Args:
-        config: every number of the run.
-        run_dir: where state, weights, log and curve go; exists.
-        log_scalar: told (name, value, step) after each validation.
-        asked_to_stop: whether to save and stop, asked after each step.
-
-    Returns:
-        How far the training is: its best validation loss, and where.
-
-    Raises:
-        FileNotFoundError, ValueError: if the prepared data set does not fit the configuration, or a loss is no number.
-        Interrupted: if it was asked to stop.
-    """
-    training = config.training
-    task = task_of(config, joined(training.processes))
-    course = read_course(run_dir / Utils.STATE)
-    waiting = Waiting(lambda: task.examples.reached)
-    watchers: list[Watcher] = [waiting]
-    if task.devices.writes:
-        bar = Utils.progress(
-            total=examples_to(course, training), unit="example", label="training", initial=course.example
-        )
-        curve = functools.partial(loss_curve, path=run_dir / Utils.CURVE)
-        watchers += [Bar(bar, waiting), Log(run_dir / Utils.LOG, course, log_scalar, curve)]
-    if not course.finished:
-        train_round(task, course, run_dir, watchers, waiting, asked_to_stop)
-    if training.second_round and course.round == 1 and course.step < training.steps:
-        course.begin_second_round()
-        train_round(task, course, run_dir, watchers, waiting, asked_to_stop)
-    return course
-
-
-def examples_to(course: Course, training: Config.Optimisation) -> int:
-    """The number of the example that the last step ends with, if no early stop changes the batch."""
-    return course.example + (training.steps - course.step) * training.batch_size * course.round
-
-
-def train_round(
-    task: Task,
-    course: Course,
-    run_dir: Path,
-    watchers: list[Watcher],
-    waiting: Waiting,
-    asked_to_stop: Callable[[], bool],
-) -> None:
-    """Trains until the round ends: the first one, or the second with twice the batch and a tenth of the rate."""
-    config, devices, windows = task.config, task.devices, task.windows
-    training, state_path, best_path = config.training, run_dir / Utils.STATE, run_dir / Utils.BEST
-    factor = 2 if course.round == 2 else 1
-    rules = Rules(
-        steps=training.steps,
-        batch_size=training.batch_size * factor,
-        checkpoint_every=training.piece,
-        validate_every=training.validate_every,
-        patience=training.patience,
-        plateau=training.plateau_patience if training.decay == "plateau" else 0,
-        plateau_factor=training.plateau_factor,
-    )
-    separator = new_separator(config, rate=training.learning_rate / (10 if course.round == 2 else 1))
-    memory, on_each = memory_of(task, separator), rules.batch_size // devices.count
-    if devices.writes:
-        print(f"note: memory: {memory.note(on_each)}")
-    with explained(memory, on_each):
-        model, batches, validation = fed(separator, task, rules.batch_size)
-    if course.begins_second_round:
-        take_weights(separator, best_path)
-        course.begins_second_round = False
-        if devices.writes:  # at once: the best weights may soon be others
-            save_state(state_path, course, separator, model)
-    elif config.continue_from and not course.step:
-        take_weights(separator, Utils.run_checkpoint(config.continue_from))
-    offending = functools.partial(keep_offending, task.examples, run_dir, devices.writes)
-    asked = devices.agreed(asked_to_stop)
-    with boards(task, course, separator, run_dir, waiting) as board:
-        while not course.finished:
-            devices.wait()
-            if state_path.is_file():
-                restore(state_path, separator, model)
-            left = rules.checkpoint_every - course.step % rules.checkpoint_every  # to the next checkpoint
-            whole = left == rules.checkpoint_every
-            loop = Loop(
-                course,
-                rules,
-                separator,
-                validation,
-                devices,
-                state_path,
-                best_path,
-                [*watchers, *board],
-                asked,
-                offending,
-                filled=len(windows) / windows.count,
-            )
-            with explained(memory, on_each), task.reading():
-                model.fit(
-                    batches(course.example),
-                    steps_per_epoch=left,
-                    epochs=(training.steps - course.step) // left if whole else 1,
-                    callbacks=[loop],
-                    shuffle=False,  # the examples are drawn at random
-                    verbose=0,
-                )
-
-
-def take_weights(separator: keras.Model, checkpoint: Path) -> None:
-    """Sets the weights to those of a checkpoint, and nothing else: it holds an optimizer and its rate too.
-
-    Raises:
-        ValueError: if the checkpoint is another network's.
-    """
-    weights = load_separator(checkpoint).get_weights()
-    if [each.shape for each in weights] != [each.shape for each in separator.get_weights()]:
-        raise ValueError(
-            f"expected a checkpoint of the same network. Received: {checkpoint} of another one; choose the settings "
-            "model.* and data.sources of its run"
-        )
-    separator.set_weights(weights)
-
-
-@contextmanager
-def boards(
-    task: Task, course: Course, separator: keras.Model, run_dir: Path, waiting: Waiting
-) -> Iterator[list[Watcher]]:
-    """What writes for TensorBoard; nothing where several processes train, which can only listen together."""
-    if task.devices.processes > 1:
-        yield []
-        return
-    listen = functools.partial(audition, separator, task.windows, task.config.training.batch_size, run_dir)
-    rate_hz = task.config.data.sample_rate_hz
-    board = Board(run_dir / "tensorboard", course, separator, rate_hz, listen, waiting.share)
-    try:
-        yield [board]
-    finally:
-        board.close()
-
-
-def audition(
-    separator: keras.Model, windows: Windows, count: int, run_dir: Path
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The first windows for validation, which are consecutive, as they sound now.
-
-    Returns:
-        Signals (T, C) by name: the mixture, and each source that plays as it is and as it is estimated; and their
-        spectrograms (H, W, 3), which are kept in the run's folder too.
-    """
-    context, sources = windows.batch(range(min(count, len(windows))))
-    heard = {name: context[name] for name in separator.input}
-    estimates = np.concatenate(keras.ops.convert_to_numpy(separator.predict_on_batch(heard)))
-    references = np.concatenate(sources)
-    margin = (context["mixture"].shape[1] - sources.shape[1]) // 2
-    mixture = np.concatenate(context["mixture"][:, margin : margin + sources.shape[1]])
-    rows = [[("mixture", mixture), ("sum of the estimates", estimates.sum(axis=1))]]
-    for index in np.flatnonzero(np.any(references, axis=(0, 2))):
-        name = windows.sources.names[index]
-        rows.append([(f"{name}, reference", references[:, index]), (f"{name}, estimate", estimates[:, index])])
-    png = run_dir / "spectrograms.png"
-    if np.any(mixture):
-        spectrogram_grid(rows, windows.prepared.sample_rate_hz, png)
-    picture = matplotlib.image.imread(png)[..., :3] if png.is_file() else np.zeros((1, 1, 3), np.float32)
-    return {title.replace(", ", "/"): signal for row in rows for title, signal in row}, picture
-
-
-def keep_offending(examples: TrainingExamples, run_dir: Path, writes: bool, first: int, end: int) -> str:
-    """Keeps the examples whose loss was no number, as they entered the training; says where.
-
-    Of several processes, which all come to know of it, one `writes`.
-    """
-    if writes:
-        context, sources = examples.batch(range(first, end))
-        arrays: dict[str, Any] = {**context, "sources": sources, "first": first}
-        with Utils.write_atomically(run_dir / Utils.OFFENDING) as partial, partial.open("wb") as file:
-            np.savez(file, **arrays)
-    return f"they are in {run_dir / Utils.OFFENDING}"
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether Ctrl-C or SIGTERM was received; the second one stops at once."""
-    asked: list[float] = []
-
-    def ask(number: int, frame: Any) -> None:
-        asked.append(time.monotonic())
-        if asked[-1] > asked[0] + TOGETHER_SECONDS:
-            raise KeyboardInterrupt
-        if len(asked) == 1:  # not by print, which may be at work already
-            os.write(2, b"stopping after this step, to save; once more stops at once\n")
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,18 @@
 """What several scripts share: errors in one line, whole files only, a run's folder, tables, progress."""
 
+import contextlib
 import ctypes
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import json
 import math
 import os
+import re
 import sys
 import sysconfig
+import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +39,45 @@ def keep_freed_memory() -> None:
 
 keep_freed_memory()
 
+
+class QuietTensorFlow(importlib.abc.MetaPathFinder):
+    """Loads TensorFlow without the lines that its C++ side prints, whatever the log level, before it knows of levels.
+
+    They go past Python, to the process's own stderr. Whatever else is printed meanwhile is printed afterwards.
+    """
+
+    NOISE = re.compile(rb"(WARNING: All log messages before absl|I\d{4} )")
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        """Called by Python for every module that is imported."""
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)  # so that the others find it
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)
+        if spec and spec.loader:
+            load = spec.loader.exec_module
+            spec.loader.exec_module = functools.partial(self._load, load)  # type: ignore[method-assign]
+        return spec
+
+    def _load(self, load: Callable[[Any], None], module: Any) -> None:
+        sys.stderr.flush()
+        before = os.dup(2)
+        with tempfile.TemporaryFile() as printed:
+            os.dup2(printed.fileno(), 2)
+            try:
+                load(module)
+            finally:
+                os.dup2(before, 2)
+                os.close(before)
+                printed.seek(0)
+                os.write(2, b"".join(line for line in printed if not self.NOISE.match(line)))
+
+
+sys.meta_path.insert(0, QuietTensorFlow())
+
 # ---------------------------------------------------------------- errors
 
 _LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -54,7 +100,7 @@ def errors_in_one_line(script_name: str) -> Iterator[None]:
         print(f"{script_name}: interrupted{f': {error}' if str(error) else ''}", file=sys.stderr)
         raise SystemExit(130) from error
     except OSError as error:
-        raise SystemExit(_lines(script_name, _in_words(error))) from error
+        raise SystemExit(_lines(script_name, in_words(error))) from error
     except ValueError as error:
         if _from_a_library(error):
             raise
@@ -65,9 +111,9 @@ def _lines(script_name: str, message: str) -> str:
     return "\n".join(f"{script_name}: error: {line}" for line in message.splitlines() if line.strip())
 
 
-def _in_words(error: OSError) -> str:
-    """`runs/demo: permission denied` for [Errno 13]; an OSError raised with a sentence keeps it."""
-    if error.errno is None or error.strerror is None:
+def in_words(error: Exception) -> str:
+    """`runs/demo: permission denied` for [Errno 13]; an error raised with a sentence keeps it."""
+    if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
         return str(error)
     where = f"{error.filename}: " if error.filename else ""
     return where + error.strerror[:1].lower() + error.strerror[1:]
@@ -81,28 +127,25 @@ def _from_a_library(error: BaseException) -> bool:
 # ---------------------------------------------------------------- files
 
 
-@contextmanager
-def write_atomically(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`; what was written there takes its place only when the block succeeds.
+def json_text(tree: Any) -> str:
+    """`tree` as json: numpy values as plain ones, NaN and infinities (which json does not know) as null."""
+    return json.dumps(_plain(tree), indent=1, allow_nan=False) + "\n"
 
-    The temporary name keeps the ending, because writers choose the format by it. Missing folders are created.
+
+def read_json(path: str | Path, remedy: str) -> Any:
+    """What a json file of this program holds.
+
+    Args:
+        path: the file.
+        remedy: what makes the file anew, for the error.
+
+    Raises:
+        ValueError: if it is damaged.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
-        yield partial
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_json(path: str | Path, tree: Any) -> None:
-    """Writes `tree` as json: numpy values as plain ones, NaN and infinities (which json does not know) as null."""
-    with write_atomically(path) as partial:
-        partial.write_text(json.dumps(_plain(tree), indent=1, allow_nan=False) + "\n")
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); make it again with {remedy}") from None
 
 
 def _plain(tree: Any) -> Any:
@@ -124,8 +167,12 @@ BEST = "best.keras"
 STATE = "state.npz"
 LOG, CURVE = "log.jsonl", "curve.png"
 OFFENDING = "offending.npz"  # the examples whose loss was no number
+SPECTROGRAMS = "spectrograms.png"
+TRAINING_FILES = (BEST, STATE, LOG, CURVE, OFFENDING, SPECTROGRAMS)
+BOARD = "tensorboard"
 TESTED = "test.json"  # beside the estimates of a split, when all are there
 CLIPS = "clips.json"  # beside the clips of a split
+RANKS = ("best", "median", "worst")  # of the tracks whose clips are kept
 
 
 def run_config(run_dir: str | Path) -> dict[str, Any]:
@@ -197,6 +244,33 @@ def listening_dir(run_dir: str | Path, split: str) -> Path:
     return Path(run_dir, "listening", split)
 
 
+def files_of_earlier_versions(folder: Path) -> list[str]:
+    """What is in a run, or in a folder of scores, of versions that kept no record of what they wrote (`Files.Output`).
+
+    Returns:
+        Names relative to the folder, of files that may be there.
+    """
+    files: list[Path] = []
+    for path in folder.rglob(TESTED):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            tracks = json.loads(path.read_text())["tracks"]
+            sources = json.loads((folder / "config.json").read_text())["data"]["sources"]
+            files += [path, *(path.parent / track / f"{source}.wav" for track in tracks for source in sources)]
+    for path in folder.rglob(CLIPS):
+        files += [path, *(clip for rank in RANKS for clip in path.parent.glob(f"{rank}/*.flac"))]
+    for path in folder.rglob("tracks/scored.jsonl"):
+        names = re.findall(r'"track": "(.+?)"', path.read_text())
+        files += [path, *(path.parent / f"{name}.{ending}" for name in names for ending in ("csv", "json"))]
+        files += [path.parents[1] / f"{name}.{ending}" for name in ("summary", "probes") for ending in ("csv", "md")]
+        files += [path.parents[1] / name for name in ("scores.csv", "boxplot.png", "spectrograms.png")]
+    return [path.relative_to(folder).as_posix() for path in files]
+
+
+def listing(folder: Path) -> str:
+    """What lies in a folder, in a line."""
+    return ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
+
+
 def _known_runs(near: Path) -> str:
     folders = {near, near.parent, Path(RUNS)}
     runs = sorted({str(path.parent) for folder in folders for path in folder.glob("*/config.json")})
@@ -243,14 +317,21 @@ class _Lines(tqdm):
 
 
 def progress(
-    items: Iterable[Any] | None = None, total: int | None = None, unit: str = "it", label: str = "", initial: int = 0
+    items: Iterable[Any] | None = None,
+    total: int | None = None,
+    unit: str = "it",
+    label: str = "",
+    initial: int = 0,
+    disable: bool = False,
 ) -> tqdm:
     """A tqdm bar on stderr with rate and time left: over `items`, or from `initial` up to `total` by `.update(n)`.
 
-    Where stderr is no terminal it prints about ten lines in all instead.
+    Where stderr is no terminal it prints about ten lines in all instead; nothing at all where it is disabled.
     """
-    if sys.stderr.isatty():
-        return tqdm(items, total=total, unit=unit, desc=label or None, initial=initial, dynamic_ncols=True)
+    if disable or sys.stderr.isatty():
+        return tqdm(
+            items, total=total, unit=unit, desc=label or None, initial=initial, dynamic_ncols=True, disable=disable
+        )
     return _Lines(
         items, total=total, unit=unit, desc=label or None, initial=initial, ncols=0, miniters=1, mininterval=0
     )

@@ -1,17 +1,17 @@
 """Tracks and parts, wherever they lie -> a prepared data set.
 
-Each track is prepared into a folder of a temporary name, renamed when it is whole, and recorded in a journal of one
+Each track is prepared into a temporary folder, takes its place when it is whole, and is recorded in a journal of one
 line a track; the manifest is written last. Killed at any moment, the same call goes on after the last whole track.
 """
 
-import shutil
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from Files import Output, whole_file
+
 import pydantic
 
-from .files import PARTIAL, whole_file
 from .prepared import MANIFEST, Manifest, Part, Prepared, Track
 from .remarks import Remark, in_words
 from .track_preparation import SourcePart, SourceTrack, prepare_track
@@ -49,9 +49,10 @@ def prepare(
     Raises:
         ValueError: one line for every audio file that is missing, unreadable or of another length than the others of
             its track, the other tracks being prepared all the same; or if `out` holds a data set of another rate or
-            other channels, or anything else.
+            other channels, or anything else, or some of what is to be read.
         OSError: if the disk is full or a worker was killed; the same call goes on from there.
     """
+    _require_apart(tracks, out)
     out.mkdir(parents=True, exist_ok=True)
     done = _already_prepared(out, sample_rate_hz, channels)
     waiting = [track for track in tracks if not _is_current(done.get(track.name), track, out)]
@@ -61,13 +62,16 @@ def prepare(
     with whole_file(out / JOURNAL) as partial:
         partial.write_text("".join(_line(row) for row in [_header(sample_rate_hz, channels), *done.values()]))
     (out / MANIFEST).unlink(missing_ok=True)  # after the journal: one of the two always says what this folder is
+    former = {part.file for record in done.values() for part in record.files}
+    output = Output(out)
+    output.adopt(former)
     faults: list[str] = []
     remarks: list[Remark] = []
     jobs = [(track, out, sample_rate_hz, channels) for track in waiting]
     for count, job in enumerate(in_parallel(prepare_track, jobs, workers), 1):
         try:
             record, said = job.result()
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, FileNotFoundError, FileExistsError) as error:
             faults += str(error).split("\n")
         except BrokenProcessPool:
             raise OSError("a worker was killed (is there enough memory?); the same command goes on from here") from None
@@ -82,11 +86,21 @@ def prepare(
     manifest = Manifest(
         sample_rate_hz=sample_rate_hz, channels=channels, tracks=tuple(done[track.name] for track in tracks)
     )
-    _remove_strangers(out, done.keys() - {track.name for track in tracks})
+    wanted = {part.file for track in manifest.tracks for part in track.files}
+    output.reread()
+    output.remove(former - wanted)  # of tracks and parts that are no longer there
     with whole_file(out / MANIFEST) as partial:
         partial.write_text(manifest.model_dump_json(indent=1))
     (out / JOURNAL).unlink()
     return in_words(remarks)
+
+
+def _require_apart(tracks: list[SourceTrack], out: Path) -> None:
+    """Raises ValueError if a file that is to be read lies where this data set is to be written."""
+    folder = out.resolve()
+    inside = [part.path for track in tracks for part in track.files if part.path.resolve().is_relative_to(folder)]
+    if inside:
+        raise ValueError(f"{inside[0]} lies inside of {out}, where the data set is to go: choose another folder for it")
 
 
 def _already_prepared(out: Path, sample_rate_hz: int, channels: int) -> dict[str, Track]:
@@ -138,9 +152,3 @@ def _is_unchanged(part: Part, source: SourcePart) -> bool:
     """Which span of its file a part is, no record says: a reader of spans names its tracks by them."""
     stat = source.path.stat()
     return (stat.st_size, stat.st_mtime_ns) == (part.source_bytes, part.source_mtime_ns)
-
-
-def _remove_strangers(out: Path, names: set[str]) -> None:
-    """Removes tracks that are no longer wanted and what was cut short, and nothing that is not of our making."""
-    for path in [*(out / name for name in names), *out.glob(f"{PARTIAL}*")]:
-        shutil.rmtree(path, ignore_errors=True)

@@ -12,7 +12,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
+
+from Files import require_name, require_path
 
 import numpy as np
 import pydantic
@@ -24,13 +26,16 @@ HEADER_BYTES = 44
 BLOCK_BYTES = 1 << 20
 FULL_SCALE = 1 << 15
 
+Name = Annotated[str, pydantic.AfterValidator(require_name)]
+"""Safe as one step of a path."""
+
 
 class Part(pydantic.BaseModel, frozen=True, extra="forbid"):
     """One player's line: its number in the track, instrument code, file, and where it came from."""
 
     number: int
-    instrument: str
-    file: str
+    instrument: Name
+    file: Annotated[str, pydantic.AfterValidator(require_path)]
     sha256: str
     source_rate_hz: int
     source_bytes: int
@@ -43,8 +48,8 @@ class Track(pydantic.BaseModel, frozen=True, extra="forbid"):
     `mixture` is the recorded one: number 0, instrument `mixture`.
     """
 
-    name: str
-    split: str
+    name: Name
+    split: Name
     group: str
     samples: int
     parts: tuple[Part, ...]
@@ -234,9 +239,3 @@ class Prepared:
 def source_major(samples: int, sources: int, channels: int) -> np.ndarray:
     """Silence (T, S, C), float32, of which each source lies in one piece: quick to fill and to reduce one by one."""
     return np.moveaxis(np.zeros((sources, samples, channels), np.float32), 0, 1)
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,18 +8,17 @@ import numpy as np
 import soundfile
 
 from .audio import audio_info, read_audio
-from .files import wav_writer, whole_folder
 from .prepared import source_major
 from .readers.layouts import clean_name, visible
+from .writers import wav_writer
 
 
 def write_stems(folder: Path, sources: np.ndarray, names: Sequence[str], sample_rate_hz: int) -> None:
-    """Writes sources (T, S, C) as 32-bit float wavs, all or none; a source that is exactly silent has no file."""
-    with whole_folder(folder) as partial:
-        for index, name in enumerate(names):
-            if sources[:, index].any():
-                with wav_writer(partial / f"{name}.wav", sample_rate_hz, sources.shape[2], "FLOAT") as file:
-                    file.write(sources[:, index])
+    """Writes sources (T, S, C) into a folder as 32-bit float wavs; a source that is exactly silent has no file."""
+    for index, name in enumerate(names):
+        if sources[:, index].any():
+            with wav_writer(folder / f"{name}.wav", sample_rate_hz, sources.shape[2], "FLOAT") as file:
+                file.write(sources[:, index])
 
 
 def read_stems(
@@ -89,14 +88,13 @@ def _fault(path: Path, sample_rate_hz: int, shape: tuple[int, int]) -> str:
 
 
 def write_clips(folder: Path, clips: Mapping[str, np.ndarray], sample_rate_hz: int) -> float:
-    """Writes short signals (T, C) as flacs of 16 bits, all or none, to be listened to.
+    """Writes short signals (T, C) into a folder as flacs of 16 bits, to be listened to.
 
     Where one is beyond full scale, all are lowered by one factor, which is returned: so they compare.
     """
     gain = min(1.0, 1 / max(1e-9, *(float(np.abs(clip).max()) for clip in clips.values())))
-    with whole_folder(folder) as partial:
-        for name, clip in clips.items():
-            soundfile.write(partial / f"{name}.flac", gain * clip, sample_rate_hz, subtype="PCM_16")
+    for name, clip in clips.items():
+        soundfile.write(folder / f"{name}.flac", gain * clip, sample_rate_hz, subtype="PCM_16")
     return gain
 
 

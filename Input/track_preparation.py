@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from Files import Output, require_name, sha256
+
 import numpy as np
 import soundfile
 
 from .audio import AudioInfo, audio_blocks, audio_info, with_channels
-from .files import wav_writer, whole_folder
-from .prepared import FULL_SCALE, HEADER_BYTES, Part, Track, sha256
+from .prepared import FULL_SCALE, HEADER_BYTES, Part, Track
 from .remarks import Remark
+from .writers import wav_writer
 
 UNEVEN_SECONDS = 0.1  # parts of one recording may end a few samples apart; more is a wrong file
 TOLD_SECONDS = 0.001  # parts of other rates may end a sample apart, which is no news
@@ -34,6 +36,9 @@ class SourcePart:
     stream: int = 0
     span_seconds: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        require_name(self.instrument, "an instrument")
+
 
 @dataclass(frozen=True)
 class SourceTrack:
@@ -49,6 +54,11 @@ class SourceTrack:
     parts: tuple[SourcePart, ...]
     mixture: SourcePart | None = None
     combined: bool = False
+
+    def __post_init__(self) -> None:
+        require_name(self.name, "a track")
+        if self.split:  # it may yet have to be drawn
+            require_name(self.split, "a split")
 
     @property
     def files(self) -> tuple[SourcePart, ...]:
@@ -71,9 +81,12 @@ def prepare_track(track: SourceTrack, out: Path, sample_rate_hz: int, channels: 
 
     Raises:
         ValueError: a line for every audio file that is missing, unreadable or of another length than the others.
+        FileExistsError: if something that this program did not write is in the place of a part.
     """
+    output = Output(out)
+    output.require_free([f"{track.name}/{_file(part)}" for part in track.files])
     rates_hz, remarks = _require_sound(track, channels)
-    with whole_folder(out / track.name) as folder:
+    with output.folder(track.name) as folder:
         written, faults = [], []
         for part in track.files:
             try:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from .devices import Devices
-from .state import Course, restore_metrics, save_state, whole_file
+from .state import Course, restore_metrics, save_state
 from .watchers import Watcher
 
 
@@ -55,7 +55,7 @@ class Loop(keras.callbacks.Callback):
         validation: batches to validate on.
         devices: what trains; one process of several writes.
         state_path: where the state is kept.
-        best_path: where the best weights are kept.
+        keep_best: told to keep the separator's weights, which are the best so far.
         watchers: who is told.
         asked_to_stop: whether the process has been asked to stop, told the step.
         offending: told the numbers (first, one past the last) of the examples of the step that gave no number; returns
@@ -71,7 +71,7 @@ class Loop(keras.callbacks.Callback):
         validation: Any,
         devices: Devices,
         state_path: Path,
-        best_path: Path,
+        keep_best: Callable[[], None],
         watchers: list[Watcher],
         asked_to_stop: Callable[[int], bool],
         offending: Callable[[int, int], str],
@@ -79,7 +79,7 @@ class Loop(keras.callbacks.Callback):
     ):
         super().__init__()
         self.course, self.rules, self.separator, self.validation = course, rules, separator, validation
-        self.state_path, self.best_path, self.devices, self.filled = state_path, best_path, devices, filled
+        self.state_path, self.keep_best, self.devices, self.filled = state_path, keep_best, devices, filled
         self.watchers, self.asked_to_stop, self.offending = watchers, asked_to_stop, offending
         self.first_step = course.step
         self.unseen: deque[tuple[int, Any]] = deque()  # steps, and their losses, which the device may still compute
@@ -159,7 +159,7 @@ class Loop(keras.callbacks.Callback):
             course.lowered = 0 if better else course.lowered + 1
             if best:
                 course.best, course.best_step = loss, course.step
-                keep_weights(self.separator, self.best_path, self.devices.writes)
+                self.keep_best()
             for watcher in self.watchers:
                 watcher.validated(course, row, best)
         if self.rules.plateau and course.lowered >= self.rules.plateau:
@@ -178,15 +178,6 @@ class Loop(keras.callbacks.Callback):
             )
         if self.devices.writes:
             save_state(self.state_path, self.course, self.separator, self.model)
-
-
-def keep_weights(separator: keras.Model, path: Path, writes: bool = True) -> None:
-    """Writes a separator, whole or not at all.
-
-    Keras computes while it saves, which several processes must do together; only the one that `writes` keeps the file.
-    """
-    with whole_file(path, keep=writes) as partial:
-        separator.save(partial)
 
 
 @contextmanager

@@ -2,43 +2,19 @@
 
 import dataclasses
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from Files import whole_file
 
 import keras
 import numpy as np
 
 Row = dict[str, float]
 """What the log tells of a validation: step, loss, validation_loss, learning_rate."""
-
-
-@contextmanager
-def whole_file(path: Path, keep: bool = True) -> Iterator[Path]:
-    """A temporary name beside `path`, with its ending; what is written there becomes `path` if the block succeeds.
-
-    Args:
-        path: the file; the one before stays until the new one is whole and on the disk.
-        keep: whether it becomes `path` at all; with several processes only one of them keeps what all write, and the
-            others, perhaps on other machines with equal process numbers, write where they disturb nobody.
-    """
-    if not keep:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder, path.name)
-        return
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @dataclass

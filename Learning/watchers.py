@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .state import Course, Row, whole_file
+from Files import whole_file
+
+from .state import Course, Row
 
 WAITING_STEPS = 50  # over which it is told how many wait for their batch
 

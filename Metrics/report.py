@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import jinja2
 
-from .files import whole_file
-
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
@@ -67,8 +65,7 @@ def write_report(
     environment.filters["flac"] = lambda sound: _data("audio/flac", sound.flac)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     html = template.render(title=title, tables=tables, pictures=pictures, passages=passages)
-    with whole_file(Path(path)) as partial:
-        partial.write_text(html, encoding="utf-8")
+    Path(path).write_text(html, encoding="utf-8")
 
 
 def _data(kind: str, content: bytes) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from Files import require_name
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .bss_eval import bss_eval
-from .files import whole_file
 from .oracles import ORACLES, oracle_estimates
 from .sdr import TrackRatios, leakage_db, pes_at, track_ratios
 from .signals import Array, checked_mixture, checked_pair, frames_of, of_sources, sounding_sources
@@ -103,8 +104,7 @@ def museval_json(rows: pd.DataFrame, track: str) -> dict[str, Any]:
 def write_track_scores(rows: pd.DataFrame, folder: str | Path) -> None:
     """Write one track's rows to `<folder>/<track>.json` (museval's form) and `<folder>/<track>.csv` (all of them).
 
-    Each file is whole or absent, and the csv comes last: where it lies, the track is done. museval's
-    `EvalStore.add_eval_dir(PATH)` finds the json files that lie anywhere below `PATH/test`.
+    museval's `EvalStore.add_eval_dir(PATH)` finds the json files that lie anywhere below `PATH/test`.
 
     Raises:
         ValueError: rows of several tracks, of none, or a track name that cannot be a file's.
@@ -114,12 +114,9 @@ def write_track_scores(rows: pd.DataFrame, folder: str | Path) -> None:
     if len(tracks) != 1:
         raise ValueError(f"rows: expected those of one track; received those of {len(tracks)}")
     track = tracks[0]
-    if not track or Path(track).name != track:
-        raise ValueError(f"track {track!r}: expected a name that a file can have, without folders")
-    with whole_file(Path(folder, f"{track}.json")) as path:
-        path.write_text(json.dumps(museval_json(rows, track), indent=2), encoding="utf-8")
-    with whole_file(Path(folder, f"{track}.csv")) as path:
-        rows.to_csv(path, index=False)
+    require_name(track, "a track")
+    Path(folder, f"{track}.json").write_text(json.dumps(museval_json(rows, track), indent=2), encoding="utf-8")
+    rows.to_csv(Path(folder, f"{track}.csv"), index=False)
 
 
 def read_scores(paths: Iterable[str | Path]) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from typing import Any
 
 import Config
 import Utils
+from Actions.task import fed, memory_of, new_separator, prepared_for, task_of
 from benchmarks.clock import Clock
 from Learning.devices import accelerator_bytes, explained, joined
 from Learning.loop import Loop, Rules
@@ -31,7 +32,6 @@ from Learning.state import Course
 from Learning.watchers import Bar, Waiting
 from Models import networks
 from Models.cost import cost
-from Task import fed, memory_of, new_separator, prepared_for, task_of
 
 import keras
 
@@ -118,8 +118,10 @@ def seconds_of(
     bar = Bar(Utils.progress(total=STEPS * config.training.batch_size, unit="example"), waiting)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        state, best = Path(folder, Utils.STATE), Path(folder, Utils.BEST)
-        loop = Loop(course, rules, model, None, joined(1), state, best, [waiting, bar], lambda step: False, told)
+        state = Path(folder, Utils.STATE)
+        loop = Loop(
+            course, rules, model, None, joined(1), state, lambda: None, [waiting, bar], lambda step: False, told
+        )
         callbacks = [clock, loop] if watched else [clock]
         model.fit(batches, steps_per_epoch=STEPS, callbacks=callbacks, shuffle=False, verbose=0)
     return clock.seconds / STEPS

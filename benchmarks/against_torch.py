@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 import Config
+from Actions.task import new_separator
 from Models.cost import cost
 from Models.lengths import Ladder
 from Models.separation import WINDOW_SAMPLES, separate
 from Models.wave_unet import wave_unet
-from Task import new_separator
 
 import keras
 import numpy as np

@@ -69,9 +69,11 @@ def fit(model: keras.Model, steps: int, folder: Path, watched: bool) -> float:
     rules = Rules(steps * 2, 1, steps, steps * 2, patience=0, plateau=0, plateau_factor=0.5)
     bar = Utils.progress(total=steps, unit="example")
     waiting = Waiting(lambda: steps + 1)
-    state, best = folder / Utils.STATE, folder / Utils.BEST
+    state = folder / Utils.STATE
     watchers = [waiting, Bar(bar, waiting)]
-    loop = Loop(Course(), rules, model, None, Devices(), state, best, watchers, lambda step: False, lambda *_: "")
+    loop = Loop(
+        Course(), rules, model, None, Devices(), state, lambda: None, watchers, lambda step: False, lambda *_: ""
+    )
     clock = Clock()
     callbacks = [clock, loop] if watched else [clock]
     model.fit(batches(model.inputs[0].shape[1]), steps_per_epoch=steps, callbacks=callbacks, shuffle=False, verbose=0)

@@ -17,10 +17,10 @@ import sys
 import time
 
 import Config
+from Actions.task import new_separator
 from Models import networks
 from Models.losses import loss
 from Models.wave_unet import wave_unet
-from Task import new_separator
 
 import keras
 import numpy as np

@@ -21,13 +21,13 @@ from typing import Any
 import Config
 import Metrics
 import Utils
+from Actions.task import new_separator, sources_of, training_examples
+from Actions.testing import separate_track
 from Input.examples import Excerpt
 from Input.pipeline import training_batches
 from Input.prepared import Prepared, Sources
 from Models import networks
 from Models.lengths import Lengths
-from Task import new_separator, sources_of, training_examples
-from Test import separate_track
 
 import keras
 import numpy as np

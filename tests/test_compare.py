@@ -6,7 +6,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
-import Compare
+import Actions.comparison as Compare
 import Metrics
 import Utils
 

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import Actions.task as Task
+import Actions.training as Training
 import Config
-import Task
-import Training
 from Input.augmentation import Augmentation
 from Input.device import AHEAD, ROW, Cache, Drawn, DrawnWindows, Mixer, drawn_arrays, drawn_batches
 from Input.examples import Element, Examples, Excerpt, Mix, TrainingExamples, Windows
@@ -279,7 +279,7 @@ from pathlib import Path
 
 sys.modules["tensorflow"] = None  # as if it were not installed
 sys.path.append("tests")
-import Task
+import Actions.task as Task
 import jax
 import keras
 import numpy as np

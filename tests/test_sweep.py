@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import Compare
+import Actions.comparison as Compare
 import Config
 import Sweep
 import Utils

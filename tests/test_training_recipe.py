@@ -4,10 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import Actions.task as Task
+import Actions.training as Training
 import Config
 import Learning.loop
-import Task
-import Training
 import Utils
 from Input.prepared import Prepared
 from Learning.devices import Devices

@@ -39,6 +39,20 @@ def audio_files(folder: Path) -> list[Path]:
     return [path for path in visible(folder) if path.is_file() and path.suffix.lower() in AUDIO_SUFFIXES]
 
 
+def files_below(root: Path) -> list[Path]:
+    """The visible files in a folder and all folders below, in order; linked folders are followed, each folder once."""
+    found, waiting, seen = [], [root], set()
+    while waiting:
+        folder = waiting.pop()
+        if (place := folder.resolve()) in seen:
+            continue
+        seen.add(place)
+        inside = visible(folder)
+        found += [path for path in inside if path.is_file()]
+        waiting += [path for path in inside if path.is_dir()]
+    return sorted(found)
+
+
 def other_files(root: Path) -> list[str]:
     """A remark on the files below `root` that are not read as sound; none where all are."""
     found = [path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix.lower() not in AUDIO_SUFFIXES]

@@ -1,13 +1,13 @@
 """Rendering the planned pieces, in parallel and resumable."""
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from Files import OWN, Output, whole_file
+
 import numpy as np
 
-from ..files import PARTIAL, whole_file
 from ..workers import in_parallel
 from .bank import BANKS, PACK
 from .instruments import INSTRUMENTS
@@ -16,7 +16,7 @@ from .plan import Piece, plan_pieces
 from .room import place, room_responses
 from .sampler import play
 from .splits import URMP_LINEUPS
-from .urmp_folder import folder_name, midi_score, part_name, write_piece
+from .urmp_folder import folder_name, midi_score, part_name, piece_files, write_piece
 
 METADATA = "metadata.json"
 ARGUMENTS = ".synthetic.json"
@@ -82,14 +82,16 @@ def render_dataset(
     if _is_complete(out):
         return
     plan = plan_pieces(pieces, seconds, seed, bank, chosen)
-    _begin(out, arguments)
-    missing = [piece for piece in plan if not (out / piece_name(piece, pieces)).is_dir()]
+    files = {piece.number: piece_files(piece_name(piece, pieces), _part_names(piece, pieces)) for piece in plan}
+    output = _begun(out, arguments, [name for names in files.values() for name in names])
+    missing = [piece for piece in plan if not all(map(output.owns, files[piece.number]))]
+    output.require_free([name for piece in missing for name in files[piece.number]])
     jobs = [(out, pieces, sample_rate_hz, piece) for piece in missing]
     for done, rendered in enumerate(in_parallel(render_piece, jobs, workers), pieces - len(missing) + 1):
         rendered.result()
         if progress:
             progress(done, pieces)
-    _write_json(out / METADATA, [_row(piece, pieces, sample_rate_hz) for piece in plan])
+    output.write_text(METADATA, _json([_row(piece, pieces, sample_rate_hz) for piece in plan]))
 
 
 def piece_name(piece: Piece, pieces: int) -> str:
@@ -109,10 +111,14 @@ def render_piece(out: Path, pieces: int, sample_rate_hz: int, piece: Piece) -> N
         for played, instrument in zip(notes, piece.lineup, strict=True)
     ]
     responses = room_responses(len(dry), piece.reverberation_seconds, sample_rate_hz, rng)
+    names, score = _part_names(piece, pieces), midi_score(piece.lines, piece.lineup, piece.tempo_bpm)
+    audio = place(dry, responses, rng)
+    write_piece(Output(out), piece_name(piece, pieces), names, audio, notes, score, sample_rate_hz)
+
+
+def _part_names(piece: Piece, pieces: int) -> list[str]:
     number = _number(piece, pieces)
-    names = [part_name(i, instrument, number, piece.title) for i, instrument in enumerate(piece.lineup, start=1)]
-    score = midi_score(piece.lines, piece.lineup, piece.tempo_bpm)
-    write_piece(out / piece_name(piece, pieces), names, place(dry, responses, rng), notes, score, sample_rate_hz)
+    return [part_name(i, instrument, number, piece.title) for i, instrument in enumerate(piece.lineup, start=1)]
 
 
 def _lineups(names: Sequence[str] | None) -> list[tuple[str, ...]]:
@@ -155,7 +161,7 @@ def _check(pieces: int, seconds: float, sample_rate_hz: int, seed: int, bank: st
 def _check_folder(out: Path, arguments: dict[str, object]) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: expected a folder, received a file")
-    if not out.exists() or all(path.name.startswith(PARTIAL) for path in out.iterdir()):
+    if not out.exists() or all(path.name == OWN for path in out.iterdir()):
         return
     try:
         made_with = json.loads((out / ARGUMENTS).read_text())
@@ -179,13 +185,16 @@ def _is_complete(out: Path) -> bool:
     return all((out / row["piece"]).is_dir() for row in rows)
 
 
-def _begin(out: Path, arguments: dict[str, object]) -> None:
-    """Makes the folder ready for pieces; metadata.json, the sign of a complete set, goes until it is one again."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / METADATA).unlink(missing_ok=True)
-    _write_json(out / ARGUMENTS, arguments)
-    with whole_file(out / "LICENSES.md") as path:
-        shutil.copyfile(PACK / "LICENSES.md", path)
+def _begun(out: Path, arguments: dict[str, object], pieces: list[str]) -> Output:
+    """The folder, ready for pieces; metadata.json, the sign of a complete set, goes until it is one again."""
+    output = Output(out)
+    output.adopt([METADATA, "LICENSES.md", *pieces])
+    output.require_free([METADATA, "LICENSES.md"])
+    output.remove([METADATA])
+    with whole_file(out / ARGUMENTS) as partial:
+        partial.write_text(_json(arguments))
+    output.write_text("LICENSES.md", (PACK / "LICENSES.md").read_text(encoding="utf-8"))
+    return output
 
 
 def _number(piece: Piece, pieces: int) -> str:
@@ -212,6 +221,5 @@ def _row(piece: Piece, pieces: int, sample_rate_hz: int) -> dict[str, object]:
     }
 
 
-def _write_json(path: Path, content: object) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+def _json(content: object) -> str:
+    return json.dumps(content, indent=1) + "\n"

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from Files import Output
+
 import mido
 import numpy as np
 
-from ..files import wav_writer, whole_folder
+from ..writers import wav_writer
 from .instruments import INSTRUMENTS
 from .performance import PlayedNote
 from .scores import Line
@@ -25,23 +27,30 @@ def part_name(index: int, instrument: str, number: str, title: str) -> str:
     return f"{index}_{instrument}_{number}_{title}"
 
 
+def piece_files(piece: str, part_names: Sequence[str]) -> list[str]:
+    """The files of a piece, relative to the data set."""
+    parts = [file for name in part_names for file in (f"AuSep_{name}.wav", f"F0s_{name}.txt", f"Notes_{name}.txt")]
+    return [f"{piece}/{file}" for file in (f"AuMix_{piece}.wav", *parts, f"Sco_{piece}.mid")]
+
+
 def write_piece(
-    folder: Path,
+    output: Output,
+    piece: str,
     part_names: Sequence[str],
     audio: Sequence[np.ndarray],
     notes: Sequence[Sequence[PlayedNote]],
     score: mido.MidiFile,
     sample_rate_hz: int,
 ) -> None:
-    """Writes every file of a piece; the folder appears only when it is whole."""
+    """Writes every file of a piece into the folder of its name, when all are made."""
     mixture = np.stack(audio).sum(axis=0, dtype=np.int32).astype(np.int16)
-    with whole_folder(folder) as partial:
-        _write_wav(partial / f"AuMix_{folder.name}.wav", mixture, sample_rate_hz)
+    with output.folder(piece) as partial:
+        _write_wav(partial / f"AuMix_{piece}.wav", mixture, sample_rate_hz)
         for name, part, played in zip(part_names, audio, notes, strict=True):
             _write_wav(partial / f"AuSep_{name}.wav", part, sample_rate_hz)
             _write_table(partial / f"F0s_{name}.txt", f0_rows(played, len(part) / sample_rate_hz), "%.3f\t%.3f")
             _write_table(partial / f"Notes_{name}.txt", note_rows(played), "%.4f\t%.3f\t%.4f")
-        score.save(partial / f"Sco_{folder.name}.mid")
+        score.save(partial / f"Sco_{piece}.mid")
 
 
 def f0_rows(notes: Sequence[PlayedNote], seconds: float) -> np.ndarray:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import Config
+from Actions.data import prepared_for, sources_of
 from Input.augmentation import Augmentation
 from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
-from Input.prepared import Prepared, Sources, Track
+from Input.prepared import Prepared, Track
 from Learning.devices import Devices, Memory, accelerator_bytes, free_bytes
 from Learning.recipe import optimizer
 from Models import networks
@@ -77,30 +78,6 @@ def training_examples(config: Config.Training, prepared: Prepared, excerpt: Exce
     augmentation = Augmentation(**config.augmentation.model_dump())
     mix = Mix(*data.mix, data.mix_same) if data.mix else None
     return TrainingExamples(prepared, tracks, sources_of(data), excerpt, augmentation, config.seed, mix)
-
-
-def sources_of(data: Config.Data) -> Sources:
-    """What the model emits."""
-    return Sources(data.sources, data.sums)
-
-
-def prepared_for(data: Config.Data) -> Prepared:
-    """The prepared data set that a configuration names.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if none is named, or its rate or channels are not the configuration's.
-    """
-    if not data.prepared:
-        raise ValueError("expected data.prepared=FOLDER, a data set that Prepare.py made. Received: none")
-    prepared = Prepared(data.prepared)
-    for name in ("sample_rate_hz", "channels"):
-        if (wanted := getattr(data, name)) != (received := getattr(prepared, name)):
-            raise ValueError(
-                f"expected a data set with {name}={wanted}. Received: {data.prepared} with {received}; "
-                f"prepare it again, or train with data.{name}={received}"
-            )
-    return prepared
 
 
 def new_separator(

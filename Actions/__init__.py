@@ -1,0 +1,10 @@
+"""What the scripts do, one module each, to be called from Python too: here the floors meet.
+
+- `data`: the prepared data set that a configuration names.
+- `task`: a configuration -> separator and examples, and how they reach it.
+- `training`: a task -> a run.   `run`: a run's folder -> its separator, whose parts belong together.
+- `testing`: a run and a split -> estimates.   `separation`: a run and anybody's audio -> stems.
+- `evaluation`: estimates and references -> scores.   `comparison`: runs -> a report.
+
+Keras and TensorFlow take ten seconds to load; a script imports its module when the command line has been checked.
+"""

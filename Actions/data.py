@@ -1,0 +1,149 @@
+"""A run's configuration, and the prepared data set and sources that one names; quick to import."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import Config
+import Utils
+from Files import Output, sha256
+from Input.prepared import Prepared, Sources
+
+
+def configuration_of(run_dir: str | Path) -> Config.Training:
+    """The configuration that a run was started with.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it is no run's.
+        ValueError: its config.json is damaged, or has a key that is not known.
+    """
+    tree = Utils.run_config(run_dir)
+    try:
+        return Config.from_dict(Config.Training, tree)
+    except ValueError as error:
+        raise ValueError(
+            f"{Path(run_dir, 'config.json')}: {error}; it was edited, or another version of this program wrote it"
+        ) from None
+
+
+def require_known(config: Config.Training, labels: Sequence[str], stems: Sequence[str]) -> None:
+    """Checks the sources that are named to a run.
+
+    Args:
+        config: the run's.
+        labels: the sources that are said to play.
+        stems: the sources that are wanted.
+
+    Raises:
+        ValueError: if a name is unknown, or the run needs labels and has none.
+    """
+    known = config.data.sources
+    for what, names in (("labels", labels), ("stems", stems)):
+        if unknown := sorted(set(names) - set(known)):
+            raise ValueError(f"{what}: this run does not know {', '.join(unknown)}; it knows {', '.join(known)}")
+    if config.model.conditioning != "none" and not labels:
+        raise ValueError(f"this run needs labels, the sources that play, among {', '.join(known)} (--labels a,b)")
+
+
+def sources_of(data: Config.Data) -> Sources:
+    """What the model emits."""
+    return Sources(data.sources, data.sums)
+
+
+def opened(prepared: str, run_dir: str) -> Prepared:
+    """The prepared data set of a run.
+
+    Args:
+        prepared: its folder or address.
+        run_dir: the run that asks for it.
+
+    Raises:
+        FileNotFoundError, ValueError: if it is missing or damaged.
+    """
+    try:
+        return Prepared(prepared)
+    except FileNotFoundError:
+        if "://" in prepared or Path(prepared).is_dir():
+            raise
+        raise FileNotFoundError(
+            f"there is no prepared data set at {prepared} (looked for in {Path.cwd()}), where the run {run_dir} has "
+            "it; name its folder with prepared=..."
+        ) from None
+
+
+def require_same_weights(run_dir: str | Path, made: Path, checksum: str, again: str) -> None:
+    """Checks that a run still has the weights with which something was made.
+
+    Args:
+        run_dir: the run.
+        made: the file that says so.
+        checksum: of the checkpoint then; empty where an earlier version did not say.
+        again: the command that makes it anew.
+
+    Raises:
+        ValueError: if the run has other weights now.
+    """
+    checkpoint = Path(run_dir, Utils.BEST)
+    if not checkpoint.is_file():
+        return  # the run was copied without its weights
+    if checksum and checksum != sha256(checkpoint):
+        raise ValueError(f"{made} was made with other weights than {checkpoint} holds now; make it again with  {again}")
+    if not checksum and checkpoint.stat().st_mtime > made.stat().st_mtime:
+        print(
+            f"note: {checkpoint} is younger than {made}, which does not say what it was made with; to be sure:  {again}"
+        )
+
+
+def require_scorable(config: Config.Evaluate) -> None:
+    """Checks that it is said what is scored against what.
+
+    Raises:
+        FileNotFoundError: if the run is missing.
+        ValueError: if too little or too much is said, or the run is damaged.
+    """
+    if config.run:
+        configuration_of(config.run)
+        for key in ("estimates", "references", "sources", "sums"):
+            if getattr(config, key):
+                raise ValueError(f"expected run=RUN or estimates=DIR. Received: run={config.run} and {key}")
+    elif not config.estimates:
+        raise ValueError("expected run=RUN or estimates=DIR. Received: neither")
+    elif bool(config.prepared) == bool(config.references) or not config.out:
+        raise ValueError("estimates=DIR needs out=DIR (for scores) and either prepared=PREPARED or references=DIR")
+    elif config.probes:
+        raise ValueError("probes are of runs: expected run=RUN. Received: estimates=DIR")
+
+
+def require_current_scores(run_dir: Path, split: str, scores: Path) -> None:
+    """Checks that the scores of a run are of the estimates that it has now, and those of its weights.
+
+    Raises:
+        ValueError: if they are of others.
+    """
+    tested = Utils.estimates_dir(run_dir, split) / Utils.TESTED
+    if not tested.is_file():
+        return  # a run without its estimates, or only a folder of scores
+    again = " && ".join(f"python {script} with run={run_dir} split={split}" for script in ("Test.py", "Evaluate.py"))
+    checksum = Utils.read_json(tested, again).get("checkpoint", "")
+    if checksum:
+        require_same_weights(run_dir, tested, checksum, again)
+    if not Output(run_dir).is_current(scores.relative_to(run_dir).as_posix(), sha256(tested)) and checksum:
+        raise ValueError(f"{scores} is not of the estimates beside {tested}; make both again with  {again}")
+
+
+def prepared_for(data: Config.Data) -> Prepared:
+    """The prepared data set that a configuration names.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if none is named, or its rate or channels are not the configuration's.
+    """
+    if not data.prepared:
+        raise ValueError("expected data.prepared=FOLDER, a data set that Prepare.py made. Received: none")
+    prepared = Prepared(data.prepared)
+    for name in ("sample_rate_hz", "channels"):
+        if (wanted := getattr(data, name)) != (received := getattr(prepared, name)):
+            raise ValueError(
+                f"expected a data set with {name}={wanted}. Received: {data.prepared} with {received}; "
+                f"prepare it again, or train with data.{name}={received}"
+            )
+    return prepared

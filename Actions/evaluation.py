@@ -1,0 +1,265 @@
+"""Estimates and references -> scores, tables, plots: of a run, or of anybody's files."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import Config
+import Metrics
+import Utils
+from Actions.data import configuration_of, opened, require_same_weights, require_scorable, sources_of
+from Files import Output, sha256
+from Input.prepared import Ensemble, Prepared, Sources
+from Input.references import FolderReferences, PreparedReferences, References
+from Input.stems import read_stems, stem_files
+
+import joblib
+import numpy as np
+import pandas as pd
+
+
+def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
+    """Scores the estimates of every track of each split and of each of its probes, and writes all files.
+
+    A track that cannot be scored does not stop the others: their files are written, then its fault is raised.
+
+    Yields:
+        What was scored (a split, or its probes), where the files are, and a table for a screen.
+
+    Raises:
+        FileNotFoundError, ValueError: if estimates or references are missing, or one line for each track that cannot
+            be scored.
+    """
+    require_scorable(config)
+    faults: list[str] = []
+    output = Output(config.out or config.run)
+    output.adopt(Utils.files_of_earlier_versions(output.root))
+    for split in config.split:
+        by_probe = {}
+        for probe in ("", *config.probes):
+            try:
+                scoring = of_run(config, split, probe) if config.run else of_folders(config, split)
+            except (ValueError, FileNotFoundError) as error:
+                faults.append(str(error))
+                continue
+            faults += score_tracks(scoring, output, config)
+            scores = scores_of(scoring, output)
+            if not scores.empty:
+                by_probe[probe] = scores
+                text = write_summary(scores, scoring, output)
+                yield f"{split}, {probe}" if probe else split, output.root / scoring.below, text
+        if config.probes and "" in by_probe:
+            yield f"{split}, probes", *write_probes(by_probe, output, below(config, split))
+    if faults:
+        raise ValueError("\n".join(dict.fromkeys(faults)))
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored against what.
+
+    Args:
+        run: what made the estimates, as it appears in the scores.
+        truth: the tracks that are scored.
+        wanted: all sources of these tracks.
+        scored: the sources that are scored.
+        mixture: what was separated: `sum` or `recorded`.
+        estimates_dir: where the estimates are, a folder for each track.
+        complete: whether every source that plays must have a file; our own have none where they are silent.
+        below: where scores go, relative to the folder of the output.
+        made_of: a text that changes with the weights that made the estimates; empty where nobody knows them.
+    """
+
+    run: str
+    truth: References
+    wanted: Sources
+    scored: tuple[str, ...]
+    mixture: str
+    estimates_dir: Path
+    complete: bool
+    below: str
+    made_of: str = ""
+
+    def file(self, track: Ensemble) -> str:
+        """Where a track's scores go, relative to the folder of the output."""
+        return f"{self.below}/tracks/{track.name}.csv"
+
+    def signals(self, track: Ensemble) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], int]:
+        """A track's references (T, S, C), estimates (T, S, C) and mixture (T, C), and their sample rate.
+
+        Raises:
+            FileNotFoundError, ValueError: if the estimates are missing, broken or of another length.
+        """
+        mixture, references, rate_hz = self.truth.read(track, self.wanted, self.mixture)
+        references = references[:, [self.wanted.names.index(name) for name in self.scored]]
+        sounding = [name for name, here in zip(self.scored, Metrics.sounding_sources(references), strict=True) if here]
+        required = sounding if self.complete else ()
+        estimates = read_stems(self.folder(track), self.scored, rate_hz, mixture.shape, required)
+        return (references, estimates, mixture), rate_hz
+
+    def folder(self, track: Ensemble) -> Path:
+        """Where the track's estimates are."""
+        return self.estimates_dir / track.name
+
+    def key(self, track: Ensemble, config: Config.Evaluate) -> str:
+        """Changes where anything does that the track's scores depend on."""
+        folder = self.folder(track)
+        stats = {path.name: path.stat() for path in stem_files(folder).values()} if folder.is_dir() else {}
+        files = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items())
+        settings = [self.run, self.scored, dict(self.wanted.sums), self.mixture, config.metrics, config.oracles]
+        told = json.dumps([str(folder), files, self.truth.fingerprint(track), *settings])
+        return hashlib.sha256(told.encode()).hexdigest()
+
+
+def of_run(config: Config.Evaluate, split: str, probe: str) -> Scoring:
+    """What Test.py separated for a run.
+
+    Raises:
+        FileNotFoundError, ValueError: if the run or its estimates are missing or of other weights.
+    """
+    data = configuration_of(config.run).data
+    estimates_dir = Utils.estimates_dir(config.run, split, probe)
+    probed = f" probes={probe}" if probe else ""
+    again = f"python Test.py with run={config.run} split={split}{probed}"
+    path = estimates_dir / Utils.TESTED
+    if not path.is_file():
+        raise FileNotFoundError(f"no finished estimates at {estimates_dir}: make them with  {again}")
+    tested = Utils.read_json(path, again)
+    require_same_weights(config.run, path, tested.get("checkpoint", ""), again)
+    prepared = opened(config.prepared or data.prepared, config.run)
+    tracks = tuple(track for track in prepared.split(split) if track.name in tested["tracks"])
+    wanted = sources_of(data)
+    truth = PreparedReferences(prepared, tracks)
+    name = f"{Path(config.run).name}, {probe}" if probe else Path(config.run).name
+    mixture, files = tested["mixture"], below(config, split, probe)
+    return Scoring(name, truth, wanted, wanted.names, mixture, estimates_dir, False, files, sha256(path))
+
+
+def below(config: Config.Evaluate, split: str, probe: str = "") -> str:
+    """Where the scores of a split go, relative to the folder of the output."""
+    folder = Path(probe, split) if config.out else Utils.scores_dir("", split, probe)
+    return folder.as_posix()
+
+
+def of_folders(config: Config.Evaluate, split: str) -> Scoring:
+    """Anybody's estimates of a split; unless said otherwise the sources are the instruments that play in it.
+
+    Raises:
+        FileNotFoundError, ValueError: if something is missing, not said, or named otherwise than the references.
+    """
+    truth: References
+    if config.prepared:
+        prepared = Prepared(config.prepared)
+        truth = PreparedReferences(prepared, prepared.split(split))
+    else:
+        truth = FolderReferences(Path(config.references), split)
+    instruments = {instrument for track in truth.tracks for instrument in track.instruments}
+    summed = {instrument for of_sum in config.sums.values() for instrument in of_sum}
+    wanted = Sources(tuple(sorted({*instruments - summed, *config.sums})), config.sums)
+    if unknown := set(config.sources) - set(wanted.names):
+        raise ValueError(
+            f"sources: expected some of {', '.join(wanted.names)}. Received: {', '.join(sorted(unknown))}; "
+            "sums.NAME=a,b makes a source of several"
+        )
+    root = Path(config.estimates)
+    estimates_dir = root / split if (root / split).is_dir() else root
+    require_some(estimates_dir, truth)
+    scored = config.sources or wanted.names
+    return Scoring(root.name, truth, wanted, scored, config.mixture, estimates_dir, True, below(config, split))
+
+
+def require_some(estimates_dir: Path, truth: References) -> None:
+    """Raises FileNotFoundError or ValueError if no folder of estimates is named like a track."""
+    if not estimates_dir.is_dir():
+        raise FileNotFoundError(f"no such folder: {estimates_dir} (expected <track>/<source>.wav in it)")
+    expected = [track.name for track in truth.tracks]
+    given = sorted(path.name for path in estimates_dir.iterdir() if path.is_dir())
+    if not set(given) & set(expected):
+        raise ValueError(
+            f"{estimates_dir}: expected folders named like the tracks, such as {expected[0]}. "
+            f"Received: {', '.join(given[:3]) or 'none'}"
+        )
+
+
+def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> list[str]:
+    """Scores what was not scored yet, several tracks at a time, a file after the other; returns what went wrong."""
+    keys = {track.name: scoring.key(track, config) for track in scoring.truth.tracks}
+    files = {track.name: scoring.file(track) for track in scoring.truth.tracks}
+    done = set() if config.fresh else {name for name, file in files.items() if output.is_current(file, keys[name])}
+    kept = {file.removesuffix(".csv") for name, file in files.items() if name in done}
+    output.require_free([f for n, file in files.items() if n not in done for f in (file, file[:-3] + "json")])
+    written = output.names(f"{scoring.below}/tracks/")
+    output.remove([name for name in written if name.rpartition(".")[0] not in kept])
+    waiting = [track for track in scoring.truth.tracks if track.name not in done]
+    if done:
+        print(f"note: {len(done)} track(s) of {scoring.below} were scored before; fresh=true scores them again")
+    # Other backends of joblib (Dask, Ray) take over where evaluate() is called inside joblib.parallel_config.
+    calls = joblib.Parallel(n_jobs=config.jobs, return_as="generator_unordered")(
+        joblib.delayed(score)(scoring, track, config.metrics, config.oracles) for track in waiting
+    )
+    faults = []
+    label = f"scoring {scoring.run}, {Path(scoring.below).name}"
+    for name, rows in Utils.progress(calls, total=len(waiting), unit="track", label=label):
+        if isinstance(rows, str):
+            faults.append(rows)
+            continue
+        with output.folder(f"{scoring.below}/tracks", made_of=keys[name]) as folder:
+            Metrics.write_track_scores(rows, folder)
+    return faults
+
+
+def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tuple[str, pd.DataFrame | str]:
+    """A track's name and its scores, or what is wrong with it. Runs in processes of joblib's."""
+    Utils.keep_freed_memory()
+    try:
+        (references, estimates, mixture), rate_hz = scoring.signals(track)
+        about = (scoring.scored, rate_hz, metrics, oracles, scoring.run)
+        return track.name, Metrics.score_track(track.name, references, estimates, mixture, *about)
+    except (ValueError, OSError) as error:
+        return track.name, str(error)
+
+
+def scores_of(scoring: Scoring, output: Output) -> pd.DataFrame:
+    """The scores of all tracks that could be scored, in the tracks' order."""
+    paths = [output.root / scoring.file(track) for track in scoring.truth.tracks]
+    there = [path for path in paths if path.is_file()]
+    return Metrics.read_scores(there) if there else pd.DataFrame()
+
+
+def write_summary(scores: pd.DataFrame, scoring: Scoring, output: Output) -> str:
+    """Writes all tracks' scores, their summary as csv and Markdown, and the pictures; returns a table for a screen."""
+    summary = Metrics.summarise(scores)
+    files = {
+        "scores.csv": scores.to_csv(index=False),
+        "summary.csv": summary.to_csv(index=False),
+        "summary.md": Metrics.markdown_table(summary) + "\n",
+    }
+    for name, text in files.items():
+        output.write_text(f"{scoring.below}/{name}", text, scoring.made_of)
+    with output.file(f"{scoring.below}/boxplot.png") as png:
+        Metrics.score_boxplot(scores, png)
+    median = next(track for track in scoring.truth.tracks if track.name == median_track(scores))
+    (references, estimates, mixture), rate_hz = scoring.signals(median)
+    with output.file(f"{scoring.below}/spectrograms.png") as png:
+        Metrics.separation_figure(mixture, references, estimates, scoring.scored, rate_hz, png)
+    return Metrics.table(summary)
+
+
+def write_probes(by_probe: Mapping[str, pd.DataFrame], output: Output, folder: str) -> tuple[Path, str]:
+    """Writes how much each probe changes the scores; returns the folder and a table for a screen."""
+    changes = Metrics.probe_changes(by_probe)
+    headings, cells = Metrics.probe_table(changes)
+    text = Utils.markdown_table(headings, cells) + "\n\n" + Metrics.PROBE_NOTE
+    output.write_text(f"{folder}/probes.csv", changes.to_csv(index=False))
+    output.write_text(f"{folder}/probes.md", text + "\n")
+    return output.root / folder, text
+
+
+def median_track(scores: pd.DataFrame) -> str:
+    """The track whose mean SI-SDR improvement is the median one: neither the best nor the worst is shown."""
+    improvement = scores[(scores["metric"] == "SI-SDRi") & scores["value"].notna()]
+    ranking = improvement.groupby("track")["value"].mean().sort_values(kind="stable")
+    return str(ranking.index[len(ranking) // 2]) if len(ranking) else str(scores["track"].iloc[0])

@@ -1,0 +1,139 @@
+"""A run's folder -> its trained separator, whose parts are checked to belong together."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import Config
+import Utils
+from Actions.data import configuration_of, require_known
+from Files import sha256
+from Input.audio import resampled
+from Models import networks
+from Models.lengths import Lengths
+from Models.separation import load_separator, separate, settings_of
+
+import keras
+import numpy as np
+
+COMPUTED_BY = ("sources", "sums", "sample_rate_hz", "channels", "output_samples")  # of data.*, beside all of model.*
+
+
+class Run:
+    """A trained separator, and the configuration that it was trained with.
+
+    Args:
+        folder: the run's folder.
+
+    Attributes:
+        config: its configuration.
+        separator: the network with its best weights, compiled to separate.
+        lengths: of the network.
+
+    Raises:
+        FileNotFoundError: if it is no run, or has no checkpoint.
+        ValueError: if a file is damaged, or configuration and checkpoint do not belong together.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.config = configuration_of(folder)
+        self.checkpoint = Utils.run_checkpoint(folder)
+        told = settings_of(self.checkpoint)
+        if told and (differing := _differences(Config.from_dict(Config.Training, told), self.config)):
+            raise ValueError(
+                f"{self.folder}/config.json is not what {self.checkpoint.name} was trained with: {'; '.join(differing)}"
+                f". Put it back as it was, or train a run with the other settings:  "
+                f"python Training.py with {self.folder}/config.json name=..."
+            )
+        self.separator = _loaded(self.checkpoint, self.folder)
+        data, model = self.config.data, self.config.model.model_dump()
+        self.lengths: Lengths = networks.lengths(data.output_samples, **model)
+        if not told and not _fits(self.separator, self.lengths, len(data.sources), data.channels, model):
+            raise ValueError(
+                f"{self.checkpoint} is another network than {self.folder}/config.json describes; put the one back that "
+                "belongs to the other, or train the run again with fresh=true"
+            )
+
+    def labels(self, playing: Sequence[str]) -> np.ndarray | None:
+        """1.0 for each of the sources that plays, else 0.0: (S,), float32; None for a run that is not conditioned."""
+        if self.config.model.conditioning == "none":
+            return None
+        return np.array([source in playing for source in self.config.data.sources], np.float32)
+
+    def separate(
+        self, samples: np.ndarray, rate_hz: int, labels: Sequence[str] = (), stems: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Separates a recording that is in memory.
+
+        Args:
+            samples: linear amplitude, full scale 1.0, (T,) or (T, C).
+            rate_hz: its rate, in Hz; any.
+            labels: the sources that play, which a conditioned run needs.
+            stems: the sources wanted; those that play, or all, if none are named.
+
+        Returns:
+            Each stem by its source's name, float32, of the shape and rate of the recording.
+
+        Raises:
+            ValueError: if a name is unknown, labels are missing, or the samples have another shape or are no numbers.
+        """
+        require_known(self.config, labels, stems)
+        mixture = np.asarray(samples, np.float32)
+        if mixture.ndim not in (1, 2) or not mixture.size or not np.isfinite(mixture).all():
+            raise ValueError(f"expected finite samples (T,) or (T, C). Received: an array of shape {mixture.shape}")
+        columns, own_hz = mixture.reshape(len(mixture), -1), self.config.data.sample_rate_hz
+        blocks = resampled(iter([columns]), rate_hz, own_hz, columns.shape[1])
+        length = round(len(columns) * own_hz / rate_hz)
+        separated = np.concatenate(
+            list(separate(self.separator, self.lengths, blocks, self.labels(labels), samples=length))
+        )
+        wanted = stems or labels or self.config.data.sources
+        found = {}
+        for stem in wanted:
+            of_stem = np.ascontiguousarray(separated[:, self.config.data.sources.index(stem)])
+            at_rate = np.concatenate(list(resampled(iter([of_stem]), own_hz, rate_hz, columns.shape[1])))
+            whole = np.zeros_like(columns)
+            whole[: len(at_rate)] = at_rate[: len(whole)]  # the two roundings of the length may differ by a sample
+            found[stem] = whole.reshape(mixture.shape)
+        return found
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """Of the checkpoint's bytes."""
+        return sha256(self.checkpoint)
+
+
+def _loaded(checkpoint: Path, folder: Path) -> keras.Model:
+    try:
+        return load_separator(checkpoint)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Copy it again from where it is whole, or train the run again:  "
+            f"python Training.py with {folder}/config.json name={folder.name} fresh=true"
+        ) from error
+
+
+def _differences(told: Config.Training, config: Config.Training) -> list[str]:
+    """The settings in which a checkpoint and a configuration differ, of those that decide what is computed."""
+    before, now = (
+        dict(Config.flat({"model": tree["model"], "data": {key: tree["data"][key] for key in COMPUTED_BY}}))
+        for tree in map(Config.to_dict, (told, config))
+    )
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return [f"{key} was {before.get(key, 'not there')} and is {now.get(key, 'not there')}" for key in keys]
+
+
+def _fits(separator: keras.Model, lengths: Lengths, sources: int, channels: int, model: Config.Tree) -> bool:
+    """Whether a network whose checkpoint does not say what it was made with is the one that a configuration describes.
+
+    Its weights must have the shapes, and the mixture and its sources the lengths, of a network built anew.
+    """
+    built = networks.separator(sources, channels, **model)
+    if [each.shape for each in built.weights] != [each.shape for each in separator.weights]:
+        return False
+    samples = lengths.output_samples(1)
+    mixture = keras.KerasTensor((1, lengths.input_samples(samples), channels))
+    inputs = {name: keras.KerasTensor((1, *tensor.shape[1:])) for name, tensor in separator.input.items()}
+    computed = separator.compute_output_spec({**inputs, "mixture": mixture})
+    return tuple(computed.shape) == (1, samples, sources, channels)

@@ -1,0 +1,157 @@
+"""A run and anybody's audio files -> stems."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import Utils
+from Actions.run import Run
+from Files import STEMS, Output
+from Input.audio import AudioInfo, audio_blocks, audio_info, resampled
+from Input.writers import Format, stem_writer
+from Models.separation import separate
+
+import joblib
+import numpy as np
+
+BLOCK_SAMPLES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted of every file.
+
+    Args:
+        run_dir: the run that separates.
+        playing: the sources that play, for a conditioned run; empty for one that is not.
+        stems: the sources to write.
+        out: the folder of the output.
+        filename: each stem's file below it, with {track}, {trackext}, {stem} and {ext}.
+        format: how stems are written.
+        clip_mode: what is done where stems exceed full scale and their format cannot: `rescale` lowers all stems of a
+            file by one factor, `clamp` and `none` cut what is beyond.
+    """
+
+    run_dir: Path
+    playing: tuple[str, ...]
+    stems: tuple[str, ...]
+    out: Path
+    filename: str
+    format: Format
+    clip_mode: str
+
+    def files(self, path: Path) -> dict[str, str]:
+        """The file of each stem of an audio file, relative to the folder of the output."""
+        parts = {"track": path.stem, "trackext": path.suffix[1:], "ext": self.format.ending}
+        return {stem: self.filename.format(stem=stem, **parts) for stem in self.stems}
+
+
+def separate_files(paths: Sequence[Path], order: Order, jobs: int = 1) -> Iterator[tuple[Path, list[str], str]]:
+    """Separates file after file, or several at a time.
+
+    Yields:
+        Each file with remarks, and what went wrong with it, which leaves the others alone; empty if nothing did.
+    """
+    if jobs == 1 or len(paths) == 1:
+        for path in paths:
+            yield _separated(path, order, bar=True)
+        return
+    calls = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+        joblib.delayed(_separated)(path, order, bar=False) for path in paths
+    )
+    yield from Utils.progress(calls, total=len(paths), unit="file", label="separating")
+
+
+def _separated(path: Path, order: Order, bar: bool) -> tuple[Path, list[str], str]:
+    try:
+        return path, separate_file(path, order, bar), ""
+    except (ValueError, OSError) as error:
+        return path, [], Utils.in_words(error)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(run_dir: Path) -> Run:
+    return Run(run_dir)
+
+
+def separate_file(path: Path, order: Order, bar: bool = True) -> list[str]:
+    """Separates one file into its stems, each of which appears when all are whole; returns remarks.
+
+    Args:
+        path: the file.
+        order: what is wanted of it.
+        bar: whether a progress bar is shown.
+
+    Raises:
+        FileNotFoundError, ValueError: if the file cannot be read to its end, or cannot be written in the format.
+        FileExistsError: if something that this program did not write is in the place of a stem.
+    """
+    run, output, names = _opened(order.run_dir), Output(order.out), order.files(path)
+    output.require_free(list(names.values()))
+    info = audio_info(path)
+    order.format.require(info.sample_rate_hz, info.channels)
+    with output.folder("", made_of=STEMS) as folder, ExitStack() as stack:
+        progress = stack.enter_context(
+            Utils.progress(total=info.samples, unit="sample", label=path.name, disable=not bar)
+        )
+        loudest = np.zeros(len(names))
+        floats = [stack.enter_context((folder / f"{number}.f32").open("w+b")) for number in range(len(names))]
+        for block in _stems_of(run, path, info, order):
+            loudest = np.maximum(loudest, np.abs(block).max(axis=(0, 2), initial=0))
+            for file, samples in zip(floats, np.moveaxis(block, 1, 0), strict=True):
+                file.write(np.ascontiguousarray(samples).tobytes())
+            progress.update(len(block))
+        gain = 1 / loudest.max() if order.clip_mode == "rescale" and loudest.max() > 1 else 1.0
+        clipped = {}
+        for (stem, name), file in zip(names.items(), floats, strict=True):
+            file.seek(0)
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            clipped[stem] = _written(file, place, info, order.format, gain)
+            Path(file.name).unlink()
+    return list(_remarks(path, order, loudest, gain, clipped))
+
+
+def _written(file: BinaryIO, place: Path, info: AudioInfo, form: Format, gain: float) -> int:
+    """Writes a stem from its samples in float32; returns how many were beyond full scale and had to be cut."""
+    clipped, frame_bytes = 0, 4 * info.channels
+    with stem_writer(place, info.sample_rate_hz, info.channels, form) as write:
+        while data := file.read(BLOCK_SAMPLES * frame_bytes):
+            block = np.frombuffer(data, np.float32).reshape(-1, info.channels) * np.float32(gain)
+            clipped += 0 if form.holds_all else int(np.count_nonzero(np.abs(block) > 1))
+            write(block)
+    return clipped
+
+
+def _remarks(path: Path, order: Order, loudest: np.ndarray, gain: float, clipped: dict[str, int]) -> Iterator[str]:
+    if gain < 1:
+        yield (
+            f"{path}: its stems reach {loudest.max():.2f} times full scale, so that all were lowered by "
+            f"{-20 * np.log10(gain):.1f} dB; --float32 keeps them as they are"
+        )
+    for stem, samples in clipped.items():
+        if samples and gain == 1:
+            yield (
+                f"{path}: {samples:,} samples of {stem} were beyond full scale and clipped; --clip-mode rescale or "
+                "--float32 keeps them"
+            )
+
+
+def _stems_of(run: Run, path: Path, info: AudioInfo, order: Order) -> Iterator[np.ndarray]:
+    """The chosen sources of a file as blocks (t, S', C), at the file's rate, as many samples as the file has."""
+    rate_hz = run.config.data.sample_rate_hz
+    chosen = [run.config.data.sources.index(stem) for stem in order.stems]
+    samples = round(info.samples * rate_hz / info.sample_rate_hz)
+    blocks = audio_blocks(path, rate_hz)
+    separated = separate(run.separator, run.lengths, blocks, run.labels(order.playing), samples=samples)
+    shape = (len(chosen), info.channels)
+    flat = (np.ascontiguousarray(block[:, chosen]).reshape(len(block), -1) for block in separated)
+    written = 0
+    for block in resampled(flat, rate_hz, info.sample_rate_hz, len(chosen) * info.channels):
+        block = block[: info.samples - written]
+        written += len(block)
+        yield block.reshape(-1, *shape)
+    yield np.zeros((info.samples - written, *shape), np.float32)  # what rounding of the two rates may leave

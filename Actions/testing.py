@@ -1,0 +1,153 @@
+"""A run and a split -> estimates, the loss, and clips to listen to."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import Config
+import Metrics
+import Utils
+from Actions.data import opened, sources_of
+from Actions.run import Run
+from Files import Output
+from Input.prepared import Sources, Track
+from Input.probes import probed_labels
+from Input.references import PreparedReferences
+from Input.stems import read_stems, write_clips, write_stems
+from Models.lengths import Lengths
+from Models.losses import per_example
+from Models.separation import separate
+
+import keras
+import numpy as np
+
+CLIP_SECONDS = 8
+
+
+def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
+    """Separates every track of each split with the run's best weights, and again for each probe.
+
+    Yields:
+        The split (and probe), the mean of the run's loss over excerpts of the length it was trained on, as in its
+        validation, and the folder of the estimates.
+
+    Raises:
+        FileNotFoundError, ValueError: if the run, its checkpoint, the data set or a split is missing, they do not
+            belong together, or a run without labels is probed.
+        FileExistsError: if something that this program did not write is in the place of an estimate or a clip.
+    """
+    run = Run(config.run)
+    data, loss = run.config.data, run.config.training.loss
+    if config.probes and len(run.separator.inputs) == 1:
+        raise ValueError(f"the run {config.run} hears no labels (model.conditioning=none): there is nothing to probe")
+    excerpt_samples = run.lengths.output_samples(data.output_samples)
+    prepared, wanted = opened(config.prepared or data.prepared, config.run), sources_of(data)
+    output = Output(config.run)
+    output.adopt(Utils.files_of_earlier_versions(run.folder))
+    for split in config.split:
+        truth = PreparedReferences(prepared, prepared.split(split, config.parts or data.parts))
+        names, labels = [track.name for track in truth.tracks], [wanted.labels(track) for track in truth.tracks]
+        for probe in ("", *config.probes):
+            what = f"{split}, {probe}" if probe else split
+            told = probed_labels(probe, names, labels) if probe else labels
+            out = Utils.estimates_dir(config.run, split, probe)
+            below = out.relative_to(config.run).as_posix()
+            output.require_free(
+                [f"{below}/{name}/{source}.wav" for name in names for source in wanted.names]
+                + [f"{below}/{Utils.TESTED}"]
+            )
+            # Estimates of other weights must not be taken for these; the sign that they are finished goes first.
+            output.remove([f"{below}/{Utils.TESTED}"])
+            output.remove(output.names(f"{below}/"))
+            losses: list[float] = []
+            ranking: dict[Track, float] = {}
+            separating = Utils.progress(truth.tracks, unit="track", label=f"separating {what}")
+            for track, of_track in zip(separating, told, strict=True):
+                mixture, references, rate_hz = truth.read(track, wanted, config.mixture)
+                estimates = separate_track(run.separator, run.lengths, mixture, of_track)
+                with output.folder(f"{below}/{track.name}") as folder:
+                    write_stems(folder, estimates, wanted.names, rate_hz)
+                losses += excerpt_losses(loss, references, estimates, excerpt_samples)
+                ranking[track] = improvement(references, estimates, mixture)
+            if not probe:
+                keep_clips(output, truth, ranking, wanted, config.mixture, split)
+            made = {"loss": loss, "value": np.mean(losses), "excerpts": len(losses), "checkpoint": run.checksum}
+            output.write_text(
+                f"{below}/{Utils.TESTED}", Utils.json_text(made | {"mixture": config.mixture, "tracks": names})
+            )
+            yield what, float(np.mean(losses)), out
+
+
+def separate_track(separator: keras.Model, lengths: Lengths, mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """A whole mixture (T, C) -> estimates (T, S, C)."""
+    return np.concatenate(list(separate(separator, lengths, [mixture], labels, samples=len(mixture))))
+
+
+def excerpt_losses(expression: str, references: np.ndarray, estimates: np.ndarray, samples: int) -> list[float]:
+    """The loss of each consecutive excerpt of so many samples of a track (T, S, C); the last is padded by silence."""
+    losses = []
+    for start in range(0, len(references), samples):
+        excerpt = np.zeros((2, samples, *references.shape[1:]), np.float32)
+        for padded, signal in zip(excerpt, (references, estimates), strict=True):
+            padded[: len(signal) - start] = signal[start : start + samples]
+        losses.append(float(per_example(expression, excerpt[:1], excerpt[1:])[0]))
+    return losses
+
+
+def improvement(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray) -> float:
+    """The mean SI-SDR improvement over the mixture, in dB, of a track's sources; -inf where one is missed altogether.
+
+    NaN where the mixture already is the source, and nothing is separated.
+    """
+    own = Metrics.si_sdr(references, estimates)
+    of_mixture = Metrics.si_sdr(references, np.broadcast_to(mixture[:, np.newaxis], references.shape))
+    counted = of_mixture < Metrics.TRIVIAL_DB  # NaN, a source that is absent, is not
+    return float(np.mean(own[counted] - of_mixture[counted])) if counted.any() else np.nan
+
+
+class Clip(NamedTuple):
+    """What clips.json tells of a track's clips."""
+
+    rank: str
+    track: str
+    start_seconds: float
+    seconds: float
+    gain: float
+    si_sdri_db: float
+
+
+def keep_clips(
+    output: Output,
+    truth: PreparedReferences,
+    ranking: dict[Track, float],
+    wanted: Sources,
+    mixture: str,
+    split: str,
+) -> None:
+    """Keeps some seconds of the best, the median and the worst track of a run's split, for people to listen to.
+
+    RUN/listening/<split>/<rank>/ gets mixture.flac, and for each source that plays <source>.reference.flac and
+    <source>.estimate.flac.
+    """
+    out = Utils.listening_dir("", split).as_posix()
+    output.remove(output.names(f"{out}/"))
+    ranked = sorted((track for track in ranking if not np.isnan(ranking[track])), key=lambda track: -ranking[track])
+    ranks: dict[Track, str] = {}
+    for rank, place in (("best", 0), ("worst", -1), ("median", len(ranked) // 2)):
+        if ranked:
+            ranks.setdefault(ranked[place], rank)
+    clips = []
+    for track, rank in sorted(ranks.items(), key=lambda item: Utils.RANKS.index(item[1])):
+        heard, references, rate_hz = truth.read(track, wanted, mixture)
+        stems = output.root / Utils.estimates_dir("", split) / track.name
+        estimates = read_stems(stems, wanted.names, rate_hz, heard.shape)
+        excerpt = Metrics.liveliest(references, CLIP_SECONDS * rate_hz)
+        signals = {"mixture": heard[excerpt]}
+        for index in np.flatnonzero(wanted.labels(track)):
+            signals[f"{wanted.names[index]}.reference"] = references[excerpt, index]
+            signals[f"{wanted.names[index]}.estimate"] = estimates[excerpt, index]
+        with output.folder(f"{out}/{rank}") as folder:
+            gain = write_clips(folder, signals, rate_hz)
+        seconds = len(signals["mixture"]) / rate_hz
+        clips.append(Clip(rank, track.name, excerpt.start / rate_hz, seconds, gain, ranking[track])._asdict())
+    output.write_text(f"{out}/{Utils.CLIPS}", Utils.json_text(clips))
