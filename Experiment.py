@@ -15,13 +15,13 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import Config
 import Utils
-from Files import OWN, Output, clear_unfinished
+from Files import OWN, Output, clear_unfinished, whole_file
 
 pandas = sys.modules.get("pandas")
 with warnings.catch_warnings():  # sacred 0.8.7 imports pkg_resources, which warns of its own end
@@ -255,6 +255,24 @@ def differences(folder: Path, config: Config.Tree) -> list[str]:
     wanted = dict(Config.flat(json.loads(json.dumps(config))))
     keys = [key for key in {**stored, **wanted} if key not in FREE and stored.get(key) != wanted.get(key)]
     return [f"{key} was {stored.get(key, 'not there')} and is {wanted.get(key, 'not there')}" for key in keys]
+
+
+@contextlib.contextmanager
+def run_folder(folder: Path, config: Config.Tree) -> Iterator[None]:
+    """Makes a folder a run's, of this configuration, for a training without Sacred; keeps other processes out of it.
+
+    Raises:
+        ValueError: as `RunFolder` does.
+    """
+    _make_room(folder, config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        if not (folder / "config.json").is_file():
+            Output(folder).adopt()
+            with whole_file(folder / "config.json") as partial:
+                partial.write_text(Utils.json_text(config))
+        clear_unfinished(folder)
+        yield
 
 
 def folder_of(run: sacred.run.Run) -> Path:

@@ -476,7 +476,7 @@ def run(make_prepared):
     prepared = make_prepared({"a_vn_vc": SAMPLES, "b_fl_vc": SAMPLES, "c_vn_fl": SAMPLES}, "test")
     names = ("fl", "sax", "vc", "vn")
     config = Config.Training(data={"prepared": str(prepared.root), "sources": names, "sample_rate_hz": RATE_HZ})
-    Utils.write_json("runs/r/config.json", Config.to_dict(config))
+    Path("runs/r/config.json").write_text(Utils.json_text(Config.to_dict(config)))
     for probe, (kept, leaked) in {"": (0.9, 0), "no_labels": (0, 0), "all_labels": (0.5, 0.1)}.items():
         out = Utils.estimates_dir("runs/r", "test", probe)
         for track in prepared.split("test"):
@@ -484,7 +484,8 @@ def run(make_prepared):
             silent = ~truth.any(axis=(0, 2))
             guess = kept * truth + leaked * silent[:, np.newaxis] * truth.sum(axis=1, keepdims=True)
             write_stems(out / track.name, guess.astype(np.float32), names, RATE_HZ)
-        Utils.write_json(out / Utils.TESTED, {"mixture": "sum", "tracks": [t.name for t in prepared.split("test")]})
+        tested = {"mixture": "sum", "tracks": [t.name for t in prepared.split("test")]}
+        (out / Utils.TESTED).write_text(Utils.json_text(tested))
     return "run=runs/r", "jobs=1"
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from Files import sha256
 from Input.doctor import landmarks as landmarks_module
 from Input.doctor.landmarks import NEIGHBOURS, landmarks, meetings
 from Input.doctor.shared_takes import Recording, SharedTake, shared_take, shared_takes
-from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track, sha256
+from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track
 
 import numpy as np
 import pytest

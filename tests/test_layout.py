@@ -14,12 +14,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {  # folder or file: what it may import besides the standard library and, relatively, itself
     "Models": {"keras", "numpy"},
-    "Input": {"av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
-    "Learning": {"keras", "numpy", "tensorboardX"},
-    "Metrics": {"jinja2", "matplotlib", "numpy", "pandas", "scipy"},
+    "Input": {"Files", "av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
+    "Learning": {"Files", "keras", "numpy", "tensorboardX"},
+    "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy"},
     "Config.py": {"pydantic"},
-    "Experiment.py": {"Config", "Utils", "sacred"},
-    "Task.py": {"Config", "Input", "Learning", "Models", "keras"},
+    "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Utils"}
+    | {"joblib", "keras", "matplotlib", "numpy", "pandas"},
+    "Experiment.py": {"Config", "Files", "Utils", "sacred"},
+    "Files.py": set(),
     "Utils.py": {"numpy", "tqdm"},
 }
 ROOMS = {  # what a single module may import beyond its floor: tf.data, and what runs inside the training step
@@ -30,8 +32,9 @@ ROOMS = {  # what a single module may import beyond its floor: tf.data, and what
 }
 SHARED = {
     "Config",
+    "Actions",
     "Experiment",
-    "Task",
+    "Files",
     "Utils",
     "Models",
     "Input",
@@ -149,7 +152,9 @@ def house(tmp_path):
     write(tmp_path, "Metrics/__init__.py", '"""M."""\nimport numpy.linalg\n')
     write(tmp_path, "Config.py", '"""C."""\nimport pydantic\n')
     write(tmp_path, "Experiment.py", '"""E."""\nimport sacred\nimport Config\n')
-    write(tmp_path, "Task.py", '"""T."""\nimport Config\nfrom Learning.devices import Devices\n')
+    write(tmp_path, "Actions/__init__.py", '"""A."""\n')
+    write(tmp_path, "Actions/task.py", '"""T."""\nimport Config\nfrom Learning.devices import Devices\n')
+    write(tmp_path, "Files.py", '"""F."""\n')
     write(tmp_path, "Utils.py", '"""U."""\n')
     write(tmp_path, "Training.py", "import keras\nimport Config\nfrom Models import Up\n")
     write(tmp_path, "Test.py", "import Utils\n")
@@ -181,8 +186,9 @@ def test_the_checks_pass_a_sound_house(house):
         ("Config.py", "import Utils"),
         ("Config.py", "import sacred"),
         ("Experiment.py", "import keras"),
-        ("Task.py", "import sacred"),
-        ("Task.py", "from Training import train"),
+        ("Actions/task.py", "import sacred"),
+        ("Actions/task.py", "from Training import train"),
+        ("Files.py", "import Utils"),
         ("Utils.py", "import sacred"),
         ("Test.py", "from Training import train"),
     ],

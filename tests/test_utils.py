@@ -90,41 +90,7 @@ def test_ctrl_c_is_one_line_and_130():
 # ---------------------------------------------------------------- files
 
 
-def test_a_file_appears_whole_with_its_ending_kept(tmp_path):
-    path = tmp_path / "new" / "best.weights.h5"
-    with Utils.write_atomically(path) as partial:
-        partial.write_bytes(b"12")
-        assert partial.name.endswith(".weights.h5") and partial.parent == path.parent
-        assert not path.exists()
-    assert path.read_bytes() == b"12"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_an_error_leaves_the_old_file_and_no_rubbish(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), Utils.write_atomically(path) as partial:
-        partial.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_killed_writer_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    script = (
-        f"import time, Utils\nwith Utils.write_atomically({str(path)!r}) as partial:\n"
-        "  partial.write_text('half')\n  print('on', flush=True)\n  time.sleep(60)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    with process:
-        assert process.stdout and process.stdout.readline() == "on\n"
-        process.kill()
-    assert path.read_text() == "old"
-
-
-def test_json_has_no_nan_and_no_numpy(tmp_path):
+def test_json_has_no_nan_and_no_numpy():
     tree = {
         "nan": float("nan"),
         "inf": np.float32("inf"),
@@ -136,8 +102,7 @@ def test_json_has_no_nan_and_no_numpy(tmp_path):
         "path": Path("a/b"),
         4: [],
     }
-    Utils.write_json(tmp_path / "a.json", tree)
-    assert json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail) == {
+    assert json.loads(Utils.json_text(tree), parse_constant=pytest.fail) == {
         "nan": None,
         "inf": None,
         "number": 0.1,
