@@ -839,7 +839,7 @@ def explained(config: Group, path: str = "") -> Iterator[str]:
         value, key = getattr(config, name), f"{path}{name}"
         document = " ".join((field.description or "").split())
         if isinstance(value, Group):
-            about = document or (type(value).__doc__ or "").strip().splitlines()[0]
+            about = document or (type(value).__doc__ or "").strip().partition("\n")[0]
             yield from ("", f"{key}: {about}", *explained(value, f"{key}."))
             continue
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

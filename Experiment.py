@@ -12,6 +12,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import subprocess
 import sys
 import warnings
@@ -52,13 +53,13 @@ class CheckedExperiment(sacred.Experiment):
     check: Callable[[Any], None]
     typed: Mapping[str, Config.Word] = {}
 
-    def run_commandline(self, argv: Sequence[str] | None = None) -> sacred.run.Run | None:
+    def run_commandline(self, argv: str | Sequence[str] | None = None) -> sacred.run.Run | None:
         """Runs what a command line says, as `sacred.Experiment.run_commandline` does, with our own help.
 
         Raises:
             ValueError: if a word is no command, and is a setting before which `with` is missing.
         """
-        argv = list(sys.argv if argv is None else argv)
+        argv = shlex.split(argv) if isinstance(argv, str) else list(sys.argv if argv is None else argv)
         command = next((word for word in argv[1:] if not word.startswith("-")), "")
         if {"-h", "--help"} & set(argv[1:]) or (command == "help" and len(argv) == 2):
             print(self.help(Path(argv[0]).name))
@@ -344,6 +345,12 @@ def register(
     experiment.schema, experiment.presets, experiment.check = schema, presets or {}, check
     for name, tree in experiment.presets.items():
         experiment.add_named_config(name, dict(tree))
+
+    def print_config(_config: Config.Tree) -> None:
+        """Prints every setting with its value, what else it may be, and what it is."""
+        print(*Config.explained(Config.from_dict(schema, _config)), sep="\n")
+
+    experiment.command(print_config, unobserved=True)  # in place of Sacred's, which knows no documentation
     experiment.captured_out_filter = apply_backspaces_and_linefeeds  # or progress bars fill cout.txt
     experiment.logger = logging.getLogger("sacred")
     experiment.logger.handlers = [logging.StreamHandler()]

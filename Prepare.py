@@ -15,9 +15,8 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from Input.doctor import Diagnosis, examine
-from Input.preparation import SourceTrack, prepare
 from Input.prepared import Prepared
 from Input.readers import musdb, urmp
 from Input.readers.layouts import SPLITS, missing_splits
@@ -25,8 +24,11 @@ from Input.readers.musdb import musdb_tracks
 from Input.readers.own_stems import own_stems
 from Input.readers.solos import solo_tracks
 from Input.readers.urmp import urmp_tracks
-from Input.synthetic import render_dataset
+from Input.track_preparation import SourceTrack
 from Utils import errors_in_one_line, markdown_table, progress_calls
+
+if TYPE_CHECKING:
+    from Input.doctor import Diagnosis
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -38,6 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def synthetic(options: argparse.Namespace) -> None:
     """Renders the embedded data set."""
+    from Input.synthetic import render_dataset  # here, as those below: scipy takes seconds to load
+
     with progress_calls(unit="piece", label="rendering") as progress:
         render_dataset(
             options.out,
@@ -55,6 +59,8 @@ def synthetic(options: argparse.Namespace) -> None:
 
 def prepare_layout(options: argparse.Namespace) -> None:
     """Prepares a folder in one of the layouts, and says how to train on it."""
+    from Input.preparation import prepare
+
     tracks, remarks = options.layout.read(options)
     if faults := missing_splits(tracks):
         raise ValueError("\n".join(faults))
@@ -102,6 +108,8 @@ def _next_commands(out: Path, layout: "Layout") -> list[str]:
 
 def check_prepared(options: argparse.Namespace) -> None:
     """Examines a prepared data set: what it holds, and what is wrong with it."""
+    from Input.doctor import examine
+
     with progress_calls(unit="track", label="checking") as progress:
         found = examine(options.prepared, workers=options.workers, progress=progress)
     _print_tables(found)
@@ -114,7 +122,7 @@ def check_prepared(options: argparse.Namespace) -> None:
     print(f"{options.prepared}: every file is what was prepared; {len(found.leaks)} leaks between splits")
 
 
-def _print_tables(found: Diagnosis) -> None:
+def _print_tables(found: "Diagnosis") -> None:
     print("recorded at", ", ".join(f"{rate_hz} Hz ({parts} parts)" for rate_hz, parts in found.rates_hz.items()), "\n")
     splits = [
         [row.split, ", ".join(f"{count} of {parts}" for parts, count in row.ensembles.items())]

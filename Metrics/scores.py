@@ -115,6 +115,7 @@ def write_track_scores(rows: pd.DataFrame, folder: str | Path) -> None:
         raise ValueError(f"rows: expected those of one track; received those of {len(tracks)}")
     track = tracks[0]
     require_name(track, "a track")
+    Path(folder).mkdir(parents=True, exist_ok=True)
     Path(folder, f"{track}.json").write_text(json.dumps(museval_json(rows, track), indent=2), encoding="utf-8")
     rows.to_csv(Path(folder, f"{track}.csv"), index=False)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import Config
 from Experiment import Experiment, RunFolder, folder_of, register
-from Utils import errors_in_one_line
+from Utils import BEST, STATE, errors_in_one_line
 
 import pytest
 from test_config import PRESETS, ROOT, Tiny, resolve
@@ -58,7 +58,7 @@ def test_sacred_stores_and_passes_on_what_the_schema_says(experiment):
 def test_print_config_shows_converted_values_and_leaves_no_run(experiment, capsys):
     command(experiment, "print_config with deep flag=false")
     shown = capsys.readouterr().out
-    assert "flag = False" in shown and "levels = 9" in shown
+    assert "  flag=False\n" in shown and "  net.levels=9" in shown
     assert not Path("runs").exists()
 
 
@@ -127,17 +127,17 @@ def test_databases_keep_runs_beside_the_folder(tmp_path):
 
 def test_the_same_command_goes_on_with_its_run_and_another_one_is_refused(experiment):
     command(experiment, "with name=a seed=1")
-    Path("runs/a/work.txt").touch()
-    assert command(experiment, "with name=a seed=1")._id == "a" and Path("runs/a/work.txt").exists()
+    Path("runs/a/best.keras").touch()
+    assert command(experiment, "with name=a seed=1")._id == "a" and Path("runs/a/best.keras").exists()
     message = (
         "^tiny.py: error: the run runs/a was started with other settings: net.levels was 3 and is 4; seed was 1 and "
         "is 2. Choose another name=..., start over with fresh=true, or begin a new run with its weights: name=... "
     )
     with pytest.raises(SystemExit, match=message):
         command(experiment, "with name=a seed=2 net.levels=4")
-    assert stored("a")["seed"] == 1 and Path("runs/a/work.txt").exists()
+    assert stored("a")["seed"] == 1 and Path("runs/a/best.keras").exists()
     command(experiment, "with name=a seed=2 fresh=true")
-    assert stored("a")["seed"] == 2 and not Path("runs/a/work.txt").exists()
+    assert stored("a")["seed"] == 2 and not Path("runs/a/best.keras").exists()
 
 
 def test_the_same_command_finds_its_unfinished_run_without_a_name(experiment, capsys):
@@ -190,12 +190,15 @@ def test_a_run_starts_over_beneath_its_lock(experiment):
     """Its lock stays the same file: a removed one would let a second process lock another of the same name."""
     command(experiment, "with name=a")
     Path("runs/a/tensorboard").mkdir()
+    for name in (BEST, STATE, "tensorboard/events.out.tfevents.1"):
+        Path("runs/a", name).touch()
     experiment.mistake = ValueError("no data")
     with open("runs/a/.lock") as before:  # open, so that no new file takes its number
         with pytest.raises(SystemExit):
             command(experiment, "with name=a fresh=true")
         assert os.path.samestat(os.stat("runs/a/.lock"), os.fstat(before.fileno()))
-    assert not Path("runs/a/weights").exists() and not Path("runs/a/tensorboard").exists()
+    assert not {BEST, STATE, "tensorboard"} & {path.name for path in Path("runs/a").iterdir()}
+    assert Path("runs/a/weights").exists()  # which no script of ours wrote
 
 
 def test_what_is_refused_before_a_run_starts_leaves_the_earlier_one(experiment, capsys):

@@ -214,13 +214,15 @@ def test_a_missing_docstring_is_found(house, text):
     assert found.startswith("Models/layers.py")
 
 
-def test_a_wheel_holds_the_floors_under_vimss_and_no_script():
+def test_a_wheel_holds_the_command_the_scripts_and_the_floors_and_nothing_else():
     built = subprocess.run([sys.executable, "-c", OUTPUTS], cwd=ROOT, capture_output=True, text=True, check=True)
     folders = [folder for folder in FLOORS if not folder.endswith(".py")]
-    files = [path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
-    expected = [path.as_posix() for path in files if "__pycache__" not in path.parts]
+    below = [path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files = [*below, *(path.relative_to(ROOT) for path in ROOT.glob("*.py"))]
+    expected = [f"vimss/home/{path.as_posix()}" for path in files if "__pycache__" not in path.parts]
+    expected += ["vimss/__init__.py", "vimss/__main__.py"]
     found = [os.path.normpath(line) for line in built.stdout.splitlines()]
-    assert sorted(found) == sorted(f"vimss/{path}" for path in expected)
+    assert sorted(found) == sorted(expected)
 
 
 OUTPUTS = """

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import Actions.comparison as Compare
+import Compare
 import Config
 import Sweep
 import Utils

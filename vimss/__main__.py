@@ -12,9 +12,7 @@ def main() -> None:
     """Runs the script that the first word names with the words after it."""
     command = sys.argv[1].lower() if len(sys.argv) > 1 else "--help"
     if command in ("-h", "--help"):
-        print(
-            f"vimss COMMAND ...\n\nCommands: {', '.join(COMMANDS)}\n`vimss COMMAND --help` tells more."
-        )
+        print(f"vimss COMMAND ...\n\nCommands: {', '.join(COMMANDS)}\n`vimss COMMAND --help` tells more.")
         return
     if command not in COMMANDS:
         raise SystemExit(f"vimss: error: expected one of {', '.join(COMMANDS)}. Received: {sys.argv[1]}")
