@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+from Files import require_name
+
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 Tree = Mapping[str, Any]
@@ -55,7 +57,7 @@ def _several(value: Any) -> Any:
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     if not all(names) or len(set(names)) < len(names):
         raise ValueError("must give each name once and none empty")
-    return names
+    return tuple(require_name(name, "each") for name in names)
 
 
 def _folder_name(name: str) -> str:
@@ -92,6 +94,9 @@ def _weighted_losses(expression: str) -> str:
             raise ValueError(f"must weigh losses by positive numbers, like l1+0.5*si_sdr, and not by '{weight}'")
     return expression
 
+
+Name = Annotated[str, AfterValidator(require_name)]
+"""Safe as the name of a file or folder."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
 """Distinct names, given as a list or as `vn,vc`."""
@@ -312,7 +317,7 @@ class Data(Group):
     """Folder of a prepared data set, made by Prepare.py; needed for training."""
     sources: Names = Field(URMP_SOURCES, min_length=1)
     """Classes that the model emits, in the order of its outputs: instruments of the data set, or sums of them."""
-    sums: dict[str, Names] = {"accompaniment": ("bass", "drums", "other")}
+    sums: dict[Name, Names] = {"accompaniment": ("bass", "drums", "other")}
     """The instruments of each source that holds several."""
     sample_rate_hz: int = Field(22_050, ge=1_000, le=192_000)
     """Rate of the prepared audio and of the model, in Hz."""
@@ -492,7 +497,7 @@ class Evaluate(Group):
     """Which tracks to score: a split of the data set, or several as `test,test_unseen_bank`."""
     sources: Names = ()
     """Which of the sources of anybody's `estimates` to score; empty takes all."""
-    sums: dict[str, Names] = {}
+    sums: dict[Name, Names] = {}
     """The instruments of each source of `estimates` that holds several: sums.accompaniment=bass,drums,other"""
     mixture: Literal["sum", "recorded"] = "sum"
     """What was separated into anybody's `estimates`: the sum of the references, or the recorded mixture."""

@@ -12,12 +12,11 @@ from Files import Output, whole_file
 
 import pydantic
 
-from .prepared import MANIFEST, Manifest, Part, Prepared, Track
+from .prepared import JOURNAL, MANIFEST, Manifest, Part, Prepared, Track
 from .remarks import Remark, in_words
 from .track_preparation import SourcePart, SourceTrack, prepare_track
 from .workers import in_parallel
 
-JOURNAL = "unfinished.jsonl"
 __all__ = ["SourcePart", "SourceTrack", "prepare", "prepare_track"]
 
 

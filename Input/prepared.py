@@ -22,6 +22,7 @@ import pydantic
 from .storage import storage
 
 MANIFEST = "manifest.json"
+JOURNAL = "unfinished.jsonl"  # in its place until the preparation is finished
 HEADER_BYTES = 44
 BLOCK_BYTES = 1 << 20
 FULL_SCALE = 1 << 15

@@ -62,8 +62,17 @@ def read_stems(
 
 
 def stem_files(folder: Path) -> dict[str, Path]:
-    """The wavs and flacs in a folder by their names without ending, as written and in small letters."""
+    """The wavs and flacs in a folder by their names without ending, as written and in small letters.
+
+    Raises:
+        ValueError: if two of them are of one source, such as bass.wav and Bass.flac.
+    """
     paths = [path for path in visible(folder) if path.suffix.lower() in (".wav", ".flac")]
+    sources = [clean_name(path.stem) for path in paths]
+    for name in sources:
+        if name and sources.count(name) > 1:
+            given = ", ".join(path.name for path in paths if clean_name(path.stem) == name)
+            raise ValueError(f"{folder}: the source {name} is there {sources.count(name)} times ({given}); keep one")
     return {clean_name(path.stem): path for path in paths} | {path.stem: path for path in paths}
 
 

@@ -17,7 +17,7 @@ FLOORS = {  # folder or file: what it may import besides the standard library an
     "Input": {"Files", "av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
     "Learning": {"Files", "keras", "numpy", "tensorboardX"},
     "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy"},
-    "Config.py": {"pydantic"},
+    "Config.py": {"Files", "pydantic"},
     "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Utils"}
     | {"joblib", "keras", "matplotlib", "numpy", "pandas"},
     "Experiment.py": {"Config", "Files", "Utils", "sacred"},

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..prepared import JOURNAL, MANIFEST
 from ..track_preparation import SourceTrack
 
 SPLITS = ("train", "validation", "test")
@@ -30,8 +31,13 @@ def visible(folder: Path) -> list[Path]:
 
 
 def folders(folder: Path) -> list[Path]:
-    """The visible folders in a folder, in order."""
-    return [path for path in visible(folder) if path.is_dir()]
+    """The visible folders in a folder, in order, without prepared data sets, which are not what they were made of."""
+    return [path for path in visible(folder) if path.is_dir() and not _is_prepared(path)]
+
+
+def _is_prepared(folder: Path) -> bool:
+    found = [folder / name for name in (MANIFEST, JOURNAL) if (folder / name).is_file()]
+    return any('"sample_rate_hz"' in path.read_text(encoding="utf-8", errors="replace") for path in found)
 
 
 def audio_files(folder: Path) -> list[Path]:
@@ -55,8 +61,9 @@ def files_below(root: Path) -> list[Path]:
 
 def other_files(root: Path) -> list[str]:
     """A remark on the files below `root` that are not read as sound; none where all are."""
-    found = [path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix.lower() not in AUDIO_SUFFIXES]
-    others = [path for path in found if not any(name.startswith(".") for name in path.relative_to(root).parts)]
+    found = [path for path in files_below(root) if path.suffix.lower() not in AUDIO_SUFFIXES]
+    prepared = [path.parent for path in found if _is_prepared(path.parent)]
+    others = [path for path in found if not any(path.is_relative_to(folder) for folder in prepared)]
     if not others:
         return []
     return [f"{len(others)} file(s) without an ending of sound are left alone, such as {others[0].relative_to(root)}"]
