@@ -509,6 +509,8 @@ class Evaluate(Group):
     """Ideal masks to score beside the estimates: IBM, IRM, MWF (`Metrics/oracles.py`)."""
     jobs: Jobs = -1
     """Tracks scored at a time, as joblib counts: -1 is one a core."""
+    scheduler: str = ""
+    """Address of a Dask scheduler, like tcp://host:8786, whose workers score in place of this machine's cores."""
     fresh: bool = False
     """Score all tracks again, also those that were scored before."""
     out: str = ""

@@ -71,6 +71,7 @@ def prepare_layout(options: argparse.Namespace) -> None:
             sample_rate_hz=options.sample_rate,
             channels=options.channels,
             workers=options.workers,
+            scheduler=options.scheduler,
             progress=progress,
         )
     for remark in remarks:
@@ -261,6 +262,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--channels", type=int, choices=(1, 2), default=layout.channels, help=f"(default {layout.channels})"
+        )
+        command.add_argument(
+            "--scheduler", default="", metavar="tcp://HOST:PORT", help="of Dask, whose workers prepare instead"
         )
         command.set_defaults(command=prepare_layout, layout=layout)
 

@@ -1,5 +1,6 @@
 """Estimates and references -> scores, tables, plots: of a run, or of anybody's files."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from Files import Output, sha256
 from Input.prepared import Ensemble, Prepared, Sources
 from Input.references import FolderReferences, PreparedReferences, References
 from Input.stems import read_stems, stem_files
+from Input.workers import dask_client, in_folder
 
 import joblib
 import numpy as np
@@ -196,19 +198,35 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
     waiting = [track for track in scoring.truth.tracks if track.name not in done]
     if done:
         print(f"note: {len(done)} track(s) of {scoring.below} were scored before; fresh=true scores them again")
-    # Other backends of joblib (Dask, Ray) take over where evaluate() is called inside joblib.parallel_config.
-    calls = joblib.Parallel(n_jobs=config.jobs, return_as="generator_unordered")(
-        joblib.delayed(score)(scoring, track, config.metrics, config.oracles) for track in waiting
-    )
     faults = []
     label = f"scoring {scoring.run}, {Path(scoring.below).name}"
-    for name, rows in Utils.progress(calls, total=len(waiting), unit="track", label=label):
-        if isinstance(rows, str):
-            faults.append(rows)
-            continue
-        with output.folder(f"{scoring.below}/tracks", made_of=keys[name]) as folder:
-            Metrics.write_track_scores(rows, folder)
+    with workers_of(config.scheduler):
+        calls = joblib.Parallel(n_jobs=config.jobs, return_as="generator_unordered")(
+            joblib.delayed(in_folder)(Path.cwd(), score, scoring, track, config.metrics, config.oracles)
+            for track in waiting
+        )
+        for name, rows in Utils.progress(calls, total=len(waiting), unit="track", label=label):
+            if isinstance(rows, str):
+                faults.append(rows)
+                continue
+            with output.folder(f"{scoring.below}/tracks", made_of=keys[name]) as folder:
+                Metrics.write_track_scores(rows, folder)
     return faults
+
+
+@contextlib.contextmanager
+def workers_of(scheduler: str) -> Iterator[None]:
+    """Hands joblib's calls to the workers of a Dask scheduler; to this machine's cores where none is named.
+
+    Raises:
+        ValueError: if Dask is not installed.
+        OSError: if nothing answers at the address.
+    """
+    if not scheduler:
+        yield
+        return
+    with dask_client(scheduler) as client, joblib.parallel_config("dask", client=client):
+        yield
 
 
 def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tuple[str, pd.DataFrame | str]:

@@ -27,6 +27,7 @@ def prepare(
     sample_rate_hz: int,
     channels: int = 1,
     workers: int | None = None,
+    scheduler: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
     """Prepares tracks into the folder `out`, going on where an earlier call was interrupted.
@@ -39,6 +40,7 @@ def prepare(
         sample_rate_hz: the training rate; files of other rates are resampled by soxr (HQ).
         channels: 1 (the mean of the channels) or 2.
         workers: processes; None for one a core.
+        scheduler: address of a Dask scheduler whose workers prepare instead; they must see the same files.
         progress: called with (tracks done, tracks in all).
 
     Returns:
@@ -67,7 +69,7 @@ def prepare(
     faults: list[str] = []
     remarks: list[Remark] = []
     jobs = [(track, out, sample_rate_hz, channels) for track in waiting]
-    for count, job in enumerate(in_parallel(prepare_track, jobs, workers), 1):
+    for count, job in enumerate(in_parallel(prepare_track, jobs, workers, scheduler), 1):
         try:
             record, said = job.result()
         except (ValueError, FileNotFoundError, FileExistsError) as error:

@@ -15,6 +15,7 @@ from .writers import wav_writer
 
 def write_stems(folder: Path, sources: np.ndarray, names: Sequence[str], sample_rate_hz: int) -> None:
     """Writes sources (T, S, C) into a folder as 32-bit float wavs; a source that is exactly silent has no file."""
+    folder.mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(names):
         if sources[:, index].any():
             with wav_writer(folder / f"{name}.wav", sample_rate_hz, sources.shape[2], "FLOAT") as file:
@@ -102,6 +103,7 @@ def write_clips(folder: Path, clips: Mapping[str, np.ndarray], sample_rate_hz: i
     Where one is beyond full scale, all are lowered by one factor, which is returned: so they compare.
     """
     gain = min(1.0, 1 / max(1e-9, *(float(np.abs(clip).max()) for clip in clips.values())))
+    folder.mkdir(parents=True, exist_ok=True)
     for name, clip in clips.items():
         soundfile.write(folder / f"{name}.flac", gain * clip, sample_rate_hz, subtype="PCM_16")
     return gain

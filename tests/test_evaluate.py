@@ -10,6 +10,7 @@ import Config
 import Experiment
 import Metrics
 import Utils
+from Files import Output
 from Input.prepared import Sources
 from Input.stems import write_stems
 
@@ -134,7 +135,7 @@ def test_scores_are_those_of_the_files(folders, evaluated):
     in_folder = {"scores.csv", "summary.csv", "summary.md", "boxplot.png", "spectrograms.png", "tracks"}
     assert {path.name for path in Path("scores/test").iterdir()} == in_folder
     tracks = {f"{track}.{kind}" for track in "abc" for kind in ("csv", "json")}
-    assert {path.name for path in Path("scores/test/tracks").iterdir()} == tracks | {"scored.jsonl"}
+    assert {path.name for path in Path("scores/test/tracks").iterdir()} == tracks
 
 
 def test_the_summary_is_that_of_the_scores_and_stands_on_the_screen(folders, evaluated):
@@ -240,12 +241,12 @@ def test_several_tracks_at_a_time_give_the_same_files(folders, processes, evalua
     assert evaluated(*folders[:3], processes, "oracles=IRM").code == 0
     Path("scores").rename("two")
     assert evaluated(*folders, "oracles=IRM").code == 0
-    names = [path.relative_to("two") for path in Path("two").rglob("*.*") if path.name != "scored.jsonl"]
+    names = [path.relative_to("two") for path in Path("two/test").rglob("*.*")]
     assert len(names) == 5 + 6
     for name in names:
         assert Path("two", name).read_bytes() == Path("scores", name).read_bytes(), name
-    two, one = (sorted(Path(out, "test/tracks/scored.jsonl").read_text().splitlines()) for out in ("two", "scores"))
-    assert two == one
+    two, one = (Output(out) for out in ("two", "scores"))
+    assert two.names() == one.names() == sorted(map(str, names))
 
 
 # ---------------------------------------------------------------- what is scored again
@@ -309,12 +310,14 @@ def test_tracks_that_are_gone_leave_the_scores(folders, evaluated):
     assert {path.stem for path in Path("scores/test/tracks").glob("*.csv")} == {"a", "c"}
 
 
-@pytest.mark.parametrize("torn", ['{"track": "b", "ke', '{"track": "b"}\n', "\n", "nonsense\n"])
+@pytest.mark.parametrize("torn", ['{"file": "test/tracks/b.csv", "by', '{"file": "b"}\n', "\n", "nonsense\n"])
 def test_a_call_that_was_cut_short_is_taken_up(folders, evaluated, torn):
     evaluated(*folders)
-    log = Path("scores/test/tracks/scored.jsonl")
-    lines = [line for line in log.read_text().splitlines() if '"b"' not in line]
-    log.write_text("\n".join(lines) + "\n" + torn)
+    for kind in ("csv", "json"):
+        Path(f"scores/test/tracks/b.{kind}").unlink()
+    record = Path("scores/.vimss/written.jsonl")
+    lines = [line for line in record.read_text().splitlines() if "/b." not in line]
+    record.write_text("\n".join(lines) + "\n" + torn)
     scored, said = again(evaluated, folders)
     assert said.code == 0 and scored == {"b"} and "note: 2 track(s)" in said.out
     scored, said = again(evaluated, folders)

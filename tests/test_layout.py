@@ -29,6 +29,7 @@ ROOMS = {  # what a single module may import beyond its floor: tf.data, and what
     "Input/pretraining/pipeline.py": {"tensorflow"},
     "Input/device.py": {"keras"},
     "Learning/devices.py": {"jax"},
+    "Input/workers.py": {"distributed"},
 }
 SHARED = {
     "Config",
@@ -42,7 +43,7 @@ SHARED = {
     "Metrics",
 }  # a script imports these, and no other script
 PYPI_NAMES = {"tensorflow": "tensorflow-cpu"}
-OPTIONAL = {"jax"}  # an extra of pyproject.toml
+OPTIONAL = {"distributed", "jax"}  # an extra of pyproject.toml
 NEVER_IMPORTED = {"setuptools", "tensorboard"}  # sacred needs the one, people the other
 
 

@@ -3,7 +3,8 @@
 import json
 
 import Metrics
-import Test
+from Actions.testing import excerpt_losses, improvement, keep_clips
+from Files import Output
 from Input.prepared import Sources
 from Input.references import PreparedReferences
 from Input.stems import write_stems
@@ -27,17 +28,17 @@ def test_improvement_is_the_mean_over_the_sources_that_play():
     estimates = np.stack([q[:, 0] + 0.1 * q[:, 2], 2 * (q[:, 1] + np.sqrt(0.1) * q[:, 3]), q[:, 2]], axis=1)
     mixture = references.sum(axis=1)
     four = 10 * np.log10(4)
-    received = Test.improvement(references, estimates[..., np.newaxis], mixture)
+    received = improvement(references, estimates[..., np.newaxis], mixture)
     assert received == pytest.approx(((20 + four) + (10 - four)) / 2, abs=1e-9)
     estimates[:, 0] = 0
-    assert Test.improvement(references, estimates[..., np.newaxis], mixture) == -np.inf
+    assert improvement(references, estimates[..., np.newaxis], mixture) == -np.inf
 
 
 def test_improvement_is_no_number_where_the_mixture_is_the_source():
     solo = noise(1, 300, 2, 1)
     solo[:, 1] = 0
-    assert np.isnan(Test.improvement(solo, solo / 2, solo[:, 0]))
-    assert np.isnan(Test.improvement(0 * solo, solo, solo[:, 0]))
+    assert np.isnan(improvement(solo, solo / 2, solo[:, 0]))
+    assert np.isnan(improvement(0 * solo, solo, solo[:, 0]))
 
 
 @pytest.mark.parametrize("samples", [100, 70, 1000])
@@ -45,7 +46,7 @@ def test_losses_are_those_of_consecutive_excerpts_the_last_with_silence_behind(s
     references, estimates = noise(2, 350, 2, 1), noise(3, 350, 2, 1)
     pad = -350 % samples
     squares = np.pad((references - estimates) ** 2, ((0, pad), (0, 0), (0, 0))).reshape(-1, samples * 2)
-    received = Test.excerpt_losses("mse", references, estimates, samples)
+    received = excerpt_losses("mse", references, estimates, samples)
     assert received == pytest.approx(squares.mean(axis=1).tolist(), rel=1e-5)
 
 
@@ -59,14 +60,14 @@ def tested(make_prepared, tmp_path):
     prepared = make_prepared(lengths, "test", channels=2, sample_rate_hz=RATE_HZ)
     truth = PreparedReferences(prepared, prepared.split("test"))
     for track in truth.tracks:
-        write_stems(tmp_path / "estimates" / track.name, estimates_of(truth, track), SOURCES.names, RATE_HZ)
+        write_stems(tmp_path / "estimates/test" / track.name, estimates_of(truth, track), SOURCES.names, RATE_HZ)
 
     def keep(ranking):
         by_track = {track: ranking[track.name[0]] for track in truth.tracks if track.name[0] in ranking}
-        Test.keep_clips(truth, by_track, SOURCES, "sum", tmp_path / "estimates", tmp_path / "clips")
-        return {clip["rank"]: clip for clip in json.loads((tmp_path / "clips" / "clips.json").read_text())}
+        keep_clips(Output(tmp_path), truth, by_track, SOURCES, "sum", "test")
+        return {clip["rank"]: clip for clip in json.loads((tmp_path / "listening/test/clips.json").read_text())}
 
-    return truth, keep, tmp_path / "clips"
+    return truth, keep, tmp_path / "listening/test"
 
 
 def estimates_of(truth, track):
