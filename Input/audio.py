@@ -1,8 +1,7 @@
 """Any audio file as float32 blocks `(T, C)` at a wanted rate, in constant memory."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,14 +9,24 @@ import numpy as np
 import soundfile
 import soxr
 
+from .extents import Slice, ogg_streams, sound_bytes
+
 BLOCK_SAMPLES = 1 << 16
+RATES_HZ = (1_000, 768_000)  # a rate beyond these is damage
+# The bytes of a sample in the formats that are decoded sample by sample, for which no header is needed.
+PLAIN = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+NO_BLOCK_BYTES = 8  # fewer bytes are no block of samples in any other format, but what padding may leave
+UNKNOWN_FRAMES = 1 << 62  # libsndfile says this or more where it does not know
+UNCOUNTED = -1
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says: samples per channel, rate in Hz, channels, sample format or codec, and who reads it.
+    """What a file holds: samples per channel, rate in Hz, channels, sample format or codec, and who reads it.
 
-    An mp3, mkv, webm or wma may not say its length: `samples` is then an estimate.
+    `samples` is exactly what is read of the file, whatever its header says. `pieces` are the first and last bytes of
+    what libsndfile reads one after another, where that is not the file; `plain` is the byte order of samples that it
+    reads without their header, which is wrong.
     """
 
     samples: int
@@ -25,10 +34,15 @@ class AudioInfo:
     channels: int
     subtype: str
     reader: Literal["libsndfile", "ffmpeg"] = "libsndfile"
+    pieces: tuple[tuple[int, int], ...] = ()
+    plain: str = ""
 
 
 def audio_info(path: Path, stream: int = 0) -> AudioInfo:
-    """The header of an audio file.
+    """What an audio file holds.
+
+    Of what libsndfile reads (wav, flac, aiff, ogg and more) the header is enough. What FFmpeg reads is decoded to count
+    its samples, once as long as the file does not change: about a second for ten minutes.
 
     Args:
         path: a file in any format that libsndfile or FFmpeg reads.
@@ -36,30 +50,15 @@ def audio_info(path: Path, stream: int = 0) -> AudioInfo:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no audio file, has no such stream, is empty, or (wav, aiff, au, mp4) is shorter than its
-            header says.
+        ValueError: if it is no audio file, has no such stream, is empty, claims an impossible rate, is shorter than its
+            header says, or had to be decoded and could not.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no such audio file: {path}")
-    try:
-        info = soundfile.info(path, verbose=True)
-    except soundfile.LibsndfileError:
-        from . import media  # not before it is needed: it loads all of FFmpeg's codecs
+    info = _header(path, stream)
+    if info.samples == UNCOUNTED:
+        from . import media
 
-        found = AudioInfo(*media.media_info(path, stream), "ffmpeg")
-        if found.samples == 0:
-            raise ValueError(f"{path} holds no samples") from None
-        return found
-    except TypeError:  # soundfile asks for the rate of a file that ends in .raw
-        raise ValueError(f"{path} cannot be read as audio (a raw file does not say its format)") from None
-    if stream:
-        raise ValueError(f"{path}: expected an audio stream number {stream} (from 0). Received: 1 stream(s)")
-    if info.frames == 0:
-        raise ValueError(f"{path} holds no samples")
-    cut = re.search(r"(?:data|SSND|Data Size) +: (\d+) \(should be (\d+)\)", info.extra_info)
-    if cut and int(cut[2]) < int(cut[1]) < 0xFFFF0000:  # a stream of unknown length declares the largest number
-        raise ValueError(f"{path} is truncated: its header promises {cut[1]} bytes of samples, the file has {cut[2]}")
-    return AudioInfo(info.frames, info.samplerate, info.channels, info.subtype)
+        info = replace(info, samples=media.media_samples(path, stream))
+    return info
 
 
 def audio_blocks(
@@ -77,9 +76,10 @@ def audio_blocks(
         span_seconds: from where to where; None for all of it.
 
     Raises:
-        FileNotFoundError, ValueError: as `audio_info`, and where a sample is NaN or infinite or decoding fails.
+        FileNotFoundError, ValueError: as `audio_info`, those of decoding when it gets there, and where a sample is NaN
+            or infinite.
     """
-    info = audio_info(path, stream)
+    info = _header(path, stream)
     first, last = _span_samples(span_seconds, info)
     blocks = _finite(_cut(_decoded(path, info, stream), first, last), path, first, info.sample_rate_hz)
     return blocks if sample_rate_hz is None else resampled(blocks, info.sample_rate_hz, sample_rate_hz, info.channels)
@@ -131,6 +131,54 @@ def with_channels(block: np.ndarray, channels: int) -> np.ndarray:
     raise ValueError(f"expected audio of 1 or {channels} channels. Received: {block.shape[1]} channels")
 
 
+def _header(path: Path, stream: int) -> AudioInfo:
+    """As `audio_info`, without decoding: the samples may be UNCOUNTED."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no such audio file: {path}")
+    try:
+        where, streams = sound_bytes(path), ogg_streams(path)
+        header = soundfile.info(path)
+        later = [soundfile.info(piece) for piece in _pieces(path, streams[1:])]
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read as audio ({error.strerror})") from None
+    except soundfile.LibsndfileError:
+        header, later = None, []
+    except TypeError:  # soundfile asks for the rate of a file that ends in .raw
+        raise ValueError(f"{path} cannot be read as audio (a raw file does not say its format)") from None
+    # libsndfile guesses how long MPEG audio is, and soundfile, which seeks after each block, damages it there if it is
+    # of variable bit rate; a flac of unknown length they do not read.
+    if header is None or header.subtype.startswith("MPEG") or header.frames >= UNKNOWN_FRAMES:
+        from . import media  # not before it is needed: it loads all of FFmpeg's codecs
+
+        info = AudioInfo(UNCOUNTED, *media.media_header(path, stream), "ffmpeg")
+    elif stream:
+        raise ValueError(f"{path}: expected an audio stream number {stream} (from 0). Received: 1 stream(s)")
+    else:
+        info = AudioInfo(header.frames, header.samplerate, header.channels, header.subtype)
+        if where and info.subtype in PLAIN and (where.end - where.start != where.declared or header.format == "W64"):
+            endian = where.endian if header.endian == "FILE" else header.endian
+            samples = (where.end - where.start) // (info.channels * PLAIN[info.subtype])
+            info = replace(info, samples=samples, pieces=((where.start, where.end),), plain=endian)
+        for other in later:
+            if (other.samplerate, other.channels) != (info.sample_rate_hz, info.channels):
+                raise ValueError(
+                    f"{path} changes its rate or channels after {info.samples / info.sample_rate_hz:.1f} s"
+                )
+            info = replace(info, samples=info.samples + other.frames, pieces=tuple(streams))
+    if not RATES_HZ[0] <= info.sample_rate_hz <= RATES_HZ[1]:
+        raise ValueError(
+            f"{path}: expected a sample rate of {RATES_HZ[0]} to {RATES_HZ[1]} Hz. Received: {info.sample_rate_hz} Hz"
+        )
+    if where and where.surplus >= NO_BLOCK_BYTES and not info.plain:
+        raise ValueError(
+            f"{path}: its header promises {where.declared} bytes of samples, the file has {where.end - where.start}; "
+            f"{info.subtype} is not read without its header: convert it, with ffmpeg -ignore_length 1 if it is a wav"
+        )
+    if info.samples == 0:
+        raise ValueError(f"{path} holds no samples")
+    return info
+
+
 def _decoded(path: Path, info: AudioInfo, stream: int) -> Iterator[np.ndarray]:
     if info.reader == "ffmpeg":
         from . import media
@@ -140,17 +188,28 @@ def _decoded(path: Path, info: AudioInfo, stream: int) -> Iterator[np.ndarray]:
 
 
 def _read(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
+    form = {}
+    if info.plain:
+        form = {"samplerate": info.sample_rate_hz, "channels": info.channels, "subtype": info.subtype}
+        form |= {"format": "RAW", "endian": info.plain}
     read = 0
     try:
-        with soundfile.SoundFile(path) as file:
-            while len(block := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-                read += len(block)
-                yield block
+        for piece in _pieces(path, info.pieces) if info.pieces else [path]:
+            with soundfile.SoundFile(piece, **form) as file:
+                while len(block := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                    read += len(block)
+                    yield block
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
         raise ValueError(f"{path} breaks off after {read / info.sample_rate_hz:.1f} s ({reason})") from None
-    if read < info.samples and not info.subtype.startswith("MPEG"):
+    if read < info.samples:
         raise ValueError(f"{path} is truncated: its header promises {info.samples} samples, {read} could be decoded")
+
+
+def _pieces(path: Path, extents: Iterable[tuple[int, int]]) -> Iterator[Slice]:
+    with path.open("rb") as file:
+        for start, end in extents:
+            yield Slice(file, start, end)
 
 
 def _gathered(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -1,6 +1,6 @@
 """Audio files made with FFmpeg's encoders, as data sets have them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import av
@@ -8,9 +8,17 @@ import numpy as np
 
 
 def encode(
-    path: Path, signals: Sequence[np.ndarray], codec: str = "aac", sample_rate_hz: int = 44_100, **options: str
+    path: Path,
+    signals: Sequence[np.ndarray],
+    codec: str = "aac",
+    sample_rate_hz: int = 44_100,
+    shift: Callable[[int], int] | None = None,
+    **options: str,
 ) -> None:
-    """Writes each signal `(T, C)` as one audio stream of the file; the container is the one of the file's ending."""
+    """Writes each signal `(T, C)` as one audio stream of the file; the container is the one of the file's ending.
+
+    `shift` says by how many samples each packet, by its number, is later than it should be.
+    """
     with av.open(f"file:{path}", "w", options=options) as container:
         streams = []
         for signal in signals:
@@ -19,8 +27,18 @@ def encode(
             stream.bit_rate = 256_000
             streams.append((stream, _frames(signal, stream, sample_rate_hz, layout)))
         for stream, frames in streams:
-            for frame in (*frames, None):
-                container.mux(stream.encode(frame))
+            packets = [packet for frame in (*frames, None) for packet in stream.encode(frame)]
+            for number, packet in enumerate(packets):
+                if shift:
+                    packet.pts = packet.dts = packet.pts + shift(number)
+                    packet.duration += shift(number + 1) - shift(number)
+                container.mux(packet)
+
+
+def packets(path: Path) -> list[int]:
+    """Where in a file each packet of its first audio stream begins."""
+    with av.open(f"file:{path}") as container:
+        return [packet.pos for packet in container.demux(audio=0) if packet.size]
 
 
 def _frames(signal, stream, sample_rate_hz, layout):

@@ -1,4 +1,3 @@
-import struct
 from pathlib import Path
 
 from Input import audio
@@ -72,27 +71,6 @@ def test_how_the_file_is_cut_into_blocks_changes_nothing(tmp_path, monkeypatch, 
     np.testing.assert_array_equal(read(path, to_hz), whole)
 
 
-def test_a_wav_streamed_with_unknown_length_is_read_to_its_end(tmp_path):
-    """As ffmpeg writes a wav to a pipe: the largest number in place of both lengths, and a comment before the data."""
-    samples = np.random.default_rng(0).integers(-9_999, 9_999, 5_000).astype("<i2")
-    unknown = 0xFFFFFFFF
-    header = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", unknown, b"WAVE", b"fmt ", 16, 1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16)
-    comment = struct.pack("<4sI4s4sI14s", b"LIST", 26, b"INFO", b"ISFT", 13, b"Lavf63.1.102")
-    path = tmp_path / "streamed.wav"
-    path.write_bytes(header + comment + struct.pack("<4sI", b"data", unknown) + samples.tobytes())
-    np.testing.assert_array_equal(read(path)[:, 0] * (1 << 15), samples)
-
-
-def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(tmp_path):
-    """Its length is then guessed from its first frame, here too long: what follows the end must not pass as sound."""
-    path = tmp_path / "a.mp3"
-    soundfile.write(path, noise(80_000), RATE_HZ, compression_level=0.0)
-    path.write_bytes(path.read_bytes().replace(b"Xing", b"none"))
-    received = read(path)
-    assert 80_000 <= len(received) < audio_info(path).samples
-    np.testing.assert_array_equal(received, soundfile.read(path, dtype="float32", always_2d=True)[0])
-
-
 # ---------------------------------------------------------------- what libsndfile cannot read
 
 
@@ -129,7 +107,7 @@ def test_what_was_encoded_comes_back_in_its_place_and_length(tmp_path, name, cod
     assert error_db(received, sound) < worst_db < -25 < error_db(received[1:], sound[:-1])
     info = audio_info(tmp_path / name)
     assert (info.sample_rate_hz, info.channels, info.reader) == (44_100, channels, "ffmpeg")
-    assert info.samples == samples or (name == "a.mkv" and abs(info.samples - samples) < 44.1)
+    assert info.samples == samples
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mka", "aac"), ("a.webm", "libopus"), ("a.mka", "libmp3lame")])
@@ -138,7 +116,7 @@ def test_in_containers_that_round_their_lengths_the_beginning_is_still_exact(tmp
     received = read(tmp_path / name)
     assert abs(len(received) - 100_003) < 1_300
     assert error_db(received[5_000:95_000], sweep(100_003)[5_000:95_000]) < -24
-    assert abs(audio_info(tmp_path / name).samples - 100_003) < 1_300
+    assert audio_info(tmp_path / name).samples == len(received)
 
 
 def test_each_stream_of_a_stem_file_is_read_by_its_number(tmp_path):
@@ -280,7 +258,7 @@ def with_sample(value: float):
         ("a.m4a", empty, "cannot be read as audio"),
         ("a.mp4", no_sound, "holds no audio stream"),
         ("a.m4a", encoded("a.m4a", 0.6), "cannot be read as audio"),  # its index is at its end
-        ("a.m4a", encoded("a.m4a", 0.6, movflags="faststart"), r"truncated: its header promises 197 packets"),
+        ("a.m4a", encoded("a.m4a", 0.6, movflags="faststart"), r"breaks off after 2\.\d s"),
         ("a.mka", encoded("a.mka", 0.6), r"truncated: its header promises 4\.\d s, 2\.\d s could be decoded"),
         ("a.m4a", encoded("a.m4a", damage=slice(30_000, 33_000)), "breaks off after|truncated"),
         ("a.wav", with_sample(np.nan), r"holds NaN or infinity, first at 1\.600 s"),
@@ -303,10 +281,22 @@ def test_a_missing_file_is_named_before_anything_is_read(tmp_path, of):
         of(tmp_path / "a.wav")
 
 
+def test_a_file_that_may_not_be_opened_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    soundfile.write(tmp_path / "a.wav", noise(1_000), RATE_HZ)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match=r"a.wav cannot be read as audio \(Permission denied\)"):
+        audio_info(tmp_path / "a.wav")
+
+
 def test_a_decoder_that_stops_before_the_promised_end_is_noticed(tmp_path, monkeypatch):
-    path = tmp_path / "a.wav"
+    path = tmp_path / "a.flac"
     soundfile.write(path, noise(1_000), RATE_HZ)
-    monkeypatch.setattr(audio, "audio_info", lambda *_: AudioInfo(1_001, RATE_HZ, 1, "PCM_16"))
+    header = soundfile.info(path)
+    header.frames = 1_001
+    monkeypatch.setattr(soundfile, "info", lambda _: header)
     with pytest.raises(ValueError, match="its header promises 1001 samples, 1000 could be decoded"):
         read(path)
 

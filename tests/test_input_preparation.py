@@ -199,6 +199,21 @@ def test_a_range_that_ends_behind_its_file_takes_what_there_is_and_one_outside_i
             prepared_track(outside, tmp_path / "out")
 
 
+def test_a_recording_whose_header_was_never_finished_is_prepared_whole(tmp_path):
+    """Beside one that is as long: the two sizes of a wav, at 4 and at 40, are what they were when the recorder died."""
+    given = track(tmp_path / "a", noise(144_000), noise(144_000, seed=1))
+    for part, size in zip(given.parts, (1_000, 0), strict=True):
+        whole = bytearray(part.path.read_bytes())
+        assert whole[36:40] == b"data"
+        whole[4:8], whole[40:44] = (size + 36).to_bytes(4, "little"), size.to_bytes(4, "little")
+        part.path.write_bytes(whole)
+    assert prepare([given], tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1) == []
+    (record,) = Prepared(tmp_path / "out").manifest.tracks
+    assert record.samples == 144_000 and check(tmp_path / "out") == []
+    for seed, part in enumerate(record.parts):
+        np.testing.assert_allclose(pcm(tmp_path / "out" / part.file) / FULL_SCALE, noise(144_000, seed=seed), atol=1e-4)
+
+
 def test_combined_recordings_are_cut_to_the_shortest(tmp_path):
     given = track(tmp_path / "in/a", noise(8_000), noise(9_600, seed=1), noise(64_000, seed=2))
     record, remarks = prepared_track(dataclasses.replace(given, combined=True), tmp_path / "out")
