@@ -36,7 +36,10 @@ LSD      root mean square difference of two log spectra in dB, lower is better. 
 Anchors: every score stands beside those of two estimates that separate nothing: the mixture itself, and silence (SDR
 0 dB); and, on demand, beside those of masks made from the true sources, bounds for all that mask the mixture's spectrum
 (IBM, IRM, MWF: `oracle_estimates`). A pair of track and source is *trivial* if the mixture's SI-SDR is 60 dB or more:
-it plays alone. Trivial pairs stay in the files and count in no aggregate.
+it plays alone. Trivial pairs stay in the files and count in no aggregate. Where the mixture is not known, it has no
+scores, and there is neither SI-SDRi nor leakage.
+
+Every one of these takes a shift in time for an error: `best_alignment` tells whether there is one.
 
 Aggregations (`summarise` names them in its column `aggregation`)
 ------------
@@ -53,6 +56,7 @@ Files
 reads either.
 """
 
+from .alignment import Alignment, best_alignment
 from .bss_eval import BssEval, bss_eval
 from .curves import Log, loss_curve, loss_curves, rate_curve
 from .oracles import ORACLES, oracle_estimates
@@ -76,6 +80,7 @@ from .summary import TRIVIAL_DB, summarise
 from .tables import markdown_table, run_table, source_table, table
 
 __all__ = [
+    "Alignment",
     "BssEval",
     "Log",
     "ORACLES",
@@ -86,6 +91,7 @@ __all__ = [
     "Sound",
     "TRIVIAL_DB",
     "Table",
+    "best_alignment",
     "bss_eval",
     "compare_runs",
     "framewise_sdr",

@@ -84,14 +84,14 @@ def compare_runs(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     Returns:
         A row per metric and run but the first, with run, against, metric and the fields of `Paired`, in dB.
     """
-    first, *others = rows["run"].unique()
+    runs = rows["run"].unique()
     compared = []
     for metric in metrics:
         scores = track_scores(rows, metric)
-        for run in others:
-            if {first, run} <= set(scores.columns):
-                paired = paired_difference(scores[first], scores[run])
-                compared.append({"run": run, "against": first, "metric": metric, **paired._asdict()})
+        for run in runs[1:]:
+            if {runs[0], run} <= set(scores.columns):
+                paired = paired_difference(scores[runs[0]], scores[run])
+                compared.append({"run": run, "against": runs[0], "metric": metric, **paired._asdict()})
     return pd.DataFrame(compared, columns=["run", "against", "metric", *Paired._fields])
 
 
@@ -139,9 +139,14 @@ def probe_table(changes: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _change(row: pd.Series, probe: str) -> list[str]:
+    value, mean, low, high, p = (row[name] for name in ("value", "mean", "low", "high", "p"))
+    shown = "-" if np.isnan(value) else f"{value:.2f}"
     if probe == "true labels":
-        return [f"{row['value']:.2f}", "", ""]
-    return [f"{row['value']:.2f}", f"{row['mean']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})", f"{row['p']:.2g}"]
+        return [shown, "", ""]
+    if np.isnan(mean):
+        return [shown, "-", "-"]
+    interval = "" if np.isnan(low) else f" ({low:+.2f} to {high:+.2f})"
+    return [shown, f"{mean:+.2f}{interval}", f"{p:.2g}"]
 
 
 def _sdr(rows: pd.DataFrame) -> pd.Series:

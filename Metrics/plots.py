@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .files import DOTS_PER_INCH, INK, save_figure
+from .figures import note, readable, save_figure
+from .files import DOTS_PER_INCH, INK
 from .signals import Array
 from .summary import ALL, trivial_rows
 
@@ -25,38 +26,40 @@ DOTS_UP_TO = 30
 def score_boxplot(rows: pd.DataFrame, path: str | Path) -> None:
     """Boxplots of SI-SDR over tracks and of SDR over frames, per source: each run's beside the mixture's.
 
-    Sources are sorted by the first run's median SI-SDR; all sources together stand last. A box spans the quartiles, the
-    line in it is the median, the whiskers reach the 5th and the 95th percentile; up to 30 values are drawn as dots
-    too. NaN, infinite values and trivial pairs (see `summarise`) are left out.
+    Sources are sorted by the first run's median SI-SDR, or SDR where they have none; all sources together stand last. A
+    box spans the quartiles, the line in it is the median, the whiskers reach the 5th and the 95th percentile; up to 30
+    values are drawn as dots too. NaN, infinite values and trivial pairs (see `summarise`) are left out; where nothing
+    is left, the picture says so.
 
     Args:
-        rows: rows of `score_track`, of one run or several.
+        rows: rows of `score_track`, of one run or several; where they hold no scores of a mixture, it has no boxes.
         path: the png to write.
 
     Raises:
-        ValueError: no estimate has an SI-SDR.
         OSError: the file cannot be written.
     """
-    rows = rows[rows["value"].notna() & ~trivial_rows(rows)]
     runs = list(rows["run"].unique())
-    rows = pd.concat([rows, rows.assign(source=ALL)], ignore_index=True)
-    sources = _by_median(rows[rows["run"] == runs[0]] if runs else rows)
+    trivial = trivial_rows(rows)
+    counted = rows.assign(value=rows["value"].mask(trivial)).dropna(subset="value")
+    sources = _by_median(counted[counted["run"].isin(runs[:1])]) or sorted(rows["source"].unique())
+    sources, rows = [*sources, ALL], pd.concat([counted, counted.assign(source=ALL)], ignore_index=True)
     rows = rows[np.isfinite(rows["value"])]
-    estimates, first = rows[rows["method"] == "estimate"], rows["run"] == runs[0]
-    series = [Series(run, run_colour(place), estimates[estimates["run"] == run]) for place, run in enumerate(runs)]
-    if len(runs) == 1:
-        series = [series[0]._replace(label="model's estimate")]
-    series.append(Series("mixture as the estimate", MIXTURE_COLOUR, rows[first & (rows["method"] == "mixture")]))
+    series = _series(rows, runs)
     width = 1.6 + 0.8 * len(sources) * max(1, len(series) / 3)
     figure = Figure(figsize=(max(7.0, width), 7.2), dpi=DOTS_PER_INCH, layout="constrained")
     for axes, metric in zip(figure.subplots(len(PANELS), 1), PANELS, strict=True):
         of_metric = [each._replace(rows=each.rows[each.rows["metric"] == metric]) for each in series]
         _boxes(axes, of_metric, sources)
+        if all(each.rows.empty for each in of_metric):
+            why = "\n(trivial: the mixture is the source alone)" if trivial.any() else ""
+            note(axes, f"no finite {metric} that counts{why}")
         axes.set_ylabel(f"{metric} (dB)")
         axes.set_title(f"{metric} {PANELS[metric]} (n below each name)", loc="left", fontsize=11, color=INK)
     axes.text(1.005, 0, "silence", transform=axes.get_yaxis_transform(), va="center", color=INK)
     keys = [Patch(facecolor=_pale(each.colour), edgecolor=each.colour, label=each.label) for each in series]
-    figure.legend(handles=keys, loc="outside upper right", ncols=min(3, len(keys)), frameon=False, fontsize=10)
+    longest = max(len(each.label) for each in series)
+    columns = int(figure.get_figwidth() / (0.7 + 0.09 * longest))
+    figure.legend(handles=keys, loc="outside upper right", ncols=min(3, columns), frameon=False, fontsize=10)
     save_figure(figure, path)
 
 
@@ -69,26 +72,32 @@ def score_heatmap(scores: pd.DataFrame, title: str, path: str | Path) -> None:
     """Tracks and runs as a grid of coloured cells: which tracks are hard, and for whom.
 
     Args:
-        scores: (tracks, runs) in dB, as of `track_scores`; drawn with the best track on top.
+        scores: (tracks, runs) in dB, as of `track_scores`; drawn with the best track on top. NaN has no colour.
         title: what the numbers are.
         path: the png to write.
 
     Raises:
         OSError: the file cannot be written.
     """
-    scores = scores.loc[scores.mean(axis=1).sort_values(ascending=False, kind="stable").index]
-    tracks, runs = scores.shape
-    size = (3.4 + max(1.1 * runs, 2), 1.4 + 0.26 * tracks)
+    with np.errstate(invalid="ignore"):  # the mean of both infinities is NaN
+        scores = scores.loc[scores.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    values = scores.to_numpy(np.float64)
+    tracks, runs = values.shape
+    size = (3.4 + max(1.1 * runs, 2), 1.4 + 0.26 * max(tracks, 2))
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
-    largest = max(1.0, float(np.nanmax(np.abs(scores.to_numpy()), initial=0)))
-    image = axes.imshow(scores, cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
-    for (row, column), value in np.ndenumerate(scores.to_numpy()):
+    largest = max(1.0, float(np.max(np.abs(values), initial=0, where=np.isfinite(values))))
+    image = axes.imshow(values if values.size else [[np.nan]], cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
         ink = "white" if abs(value) > 0.6 * largest else INK
-        axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=8, color=ink)
-    axes.set_xticks(range(runs), scores.columns, fontsize=9, rotation=20, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(tracks), [_shortened(str(track)) for track in scores.index], fontsize=8)
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
+        text = "-" if np.isnan(value) else f"{value:.1f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=ink)
+    if not values.size:
+        note(axes, "no track with a score")
+    names, run_names = ([readable(str(name)) for name in index] for index in (scores.index, scores.columns))
+    axes.set_xticks(range(runs), run_names, fontsize=9, rotation=20, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(tracks), names, fontsize=8)
+    axes.set_title(readable(title), loc="left", fontsize=11, color=INK)
     axes.tick_params(length=0, colors=INK)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
@@ -106,13 +115,23 @@ class Series(NamedTuple):
     rows: pd.DataFrame
 
 
+def _series(rows: pd.DataFrame, runs: Sequence[str]) -> list[Series]:
+    """What has boxes side by side: each run's estimates, and the mixture where the first run scored it."""
+    estimates = rows[rows["method"] == "estimate"]
+    series = [
+        Series(readable(run), run_colour(place), estimates[estimates["run"] == run]) for place, run in enumerate(runs)
+    ]
+    if len(runs) < 2:
+        series = [Series("model's estimate", run_colour(0), estimates)]
+    mixture = rows[(rows["method"] == "mixture") & rows["run"].isin(runs[:1])]
+    return series if mixture.empty else [*series, Series("mixture as the estimate", MIXTURE_COLOUR, mixture)]
+
+
 def _by_median(rows: pd.DataFrame) -> list[str]:
-    """The sources whose estimates were scored, the best first, all together last."""
-    scored = rows[(rows["method"] == "estimate") & (rows["metric"] == "SI-SDR") & (rows["source"] != ALL)]
-    if scored.empty:
-        raise ValueError("scores: expected an SI-SDR of at least one estimate to draw; received none")
-    medians = scored.groupby("source")["value"].median()
-    return [*medians.sort_values(ascending=False, kind="stable").index, ALL]
+    """The sources whose estimates were scored, the best first."""
+    scored = rows[(rows["method"] == "estimate") & rows["metric"].isin(PANELS)]
+    medians = scored.pivot_table("value", "source", "metric", "median").reindex(columns=list(PANELS))
+    return list(medians.sort_values(list(PANELS), ascending=False).index)
 
 
 def _boxes(axes: Axes, series: Sequence[Series], sources: Sequence[str]) -> None:
@@ -124,7 +143,12 @@ def _boxes(axes: Axes, series: Sequence[Series], sources: Sequence[str]) -> None
             if values.size:
                 _box(axes, values, position + offset, step, each.colour)
     counts = series[0].rows["source"].value_counts()
-    axes.set_xticks(range(len(sources)), [f"{source}\n{counts.get(source, 0)}" for source in sources])
+    names = [readable(source) for source in sources]
+    labels = [f"{name}\n{counts.get(source, 0)}" for name, source in zip(names, sources, strict=True)]
+    axes.set_xticks(range(len(sources)), labels)
+    if max(map(len, names)) > 10:
+        for label in axes.get_xticklabels():
+            label.set(rotation=20, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(sources) - 0.4)
     axes.axvline(len(sources) - 1.5, color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
     axes.axhline(0, color=INK, linewidth=1.0, zorder=0.9)
@@ -158,7 +182,3 @@ def _box(axes: Axes, values: Array, position: float, step: float, colour: str) -
 def _pale(colour: str) -> tuple[float, float, float]:
     red, green, blue = (0.25 * part + 0.75 for part in to_rgb(colour))
     return red, green, blue
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 34 else f"{name[:33]}…"

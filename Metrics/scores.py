@@ -32,7 +32,7 @@ def score_track(
     name: str,
     references: ArrayLike,
     estimates: ArrayLike,
-    mixture: ArrayLike,
+    mixture: ArrayLike | None,
     sources: Sequence[str],
     sample_rate_hz: float,
     metrics: Choice = "cheap",
@@ -55,7 +55,8 @@ def score_track(
         name: the track's name, as it appears in the rows and in file names.
         references: true sources (T, S, C).
         estimates: estimated sources (T, S, C), in the references' order.
-        mixture: what was separated (T, C).
+        mixture: what was separated (T, C); None where it is not known: then it has no scores, and there is neither an
+            improvement over it nor leakage.
         sources: the S names.
         sample_rate_hz: sample rate of all signals.
         metrics: "cheap" for `CHEAP_METRICS`, "all" for `COSTLY_METRICS` too.
@@ -67,8 +68,8 @@ def score_track(
         NaN for numbers of the whole track) and value (dB).
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinity in the input, names missing or doubled, an unknown oracle, a
-            track too short for `bss_eval`; with the track's name.
+        ValueError: shapes that do not fit, NaN or infinity in the input, names missing or doubled, an unknown oracle or
+            one without a mixture, a track too short for `bss_eval`; with the track's name.
     """
     try:
         if metrics not in get_args(Choice):
@@ -139,14 +140,17 @@ def _tables(
     track: str,
     references: ArrayLike,
     estimates: ArrayLike,
-    mixture: ArrayLike,
+    mixture: ArrayLike | None,
     sources: list[str],
     sample_rate_hz: float,
     metrics: Choice,
     oracles: Sequence[str],
 ) -> list[pd.DataFrame]:
     references, estimates = checked_pair(references, estimates)
-    mixture = checked_mixture(mixture, references)
+    if mixture is not None:
+        mixture = checked_mixture(mixture, references)
+    elif oracles:
+        raise ValueError(f"oracles: expected a mixture for {', '.join(oracles)}, which mask it; received none")
     sounding = sounding_sources(references)
     if len(sources) != len(sounding) or len(set(sources)) != len(sources):
         raise ValueError(f"sources: expected {len(sounding)} different names; received {', '.join(sources)}")
@@ -156,15 +160,16 @@ def _tables(
     resting = np.ones((len(sources), len(frames)), bool)
     if sounding.any():
         active, given = (of_sources(signals, sounding) for signals in (references, estimates))
-        for method in ("estimate", "mixture", *oracles):  # in turn: each is as large as the track
-            guess = given if method == "estimate" else _separated(method, mixture, active, sample_rate_hz)
+        for method, guess in _guesses(given, mixture, active, oracles, sample_rate_hz):
             ratios = track_ratios(active, guess, sample_rate_hz)
             tables += _ratios(method, ratios, names[sounding])
             if metrics == "all":
                 tables += _costly(track, method, active, guess, names[sounding], sample_rate_hz)
         resting[sounding] = np.isnan(ratios.sdr)
-        tables += [*_silence(resting[sounding], names[sounding]), _improvement(tables)]
-    if not sounding.all():
+        tables += _silence(resting[sounding], names[sounding])
+        if mixture is not None:
+            tables.append(_improvement(tables))
+    if mixture is not None and not sounding.all():
         leakage = leakage_db(of_sources(estimates, ~sounding), mixture)
         tables.append(_table("estimate", "leakage", names[~sounding], leakage))
     if resting.any():
@@ -173,11 +178,15 @@ def _tables(
     return tables
 
 
-def _separated(method: str, mixture: Array, references: Array, sample_rate_hz: float) -> Array:
-    """What a method that is no model takes the sources for."""
-    if method == "mixture":
-        return np.broadcast_to(mixture[:, np.newaxis], references.shape)
-    return oracle_estimates(method, mixture, references, sample_rate_hz)
+def _guesses(
+    estimates: Array, mixture: Array | None, references: Array, oracles: Sequence[str], sample_rate_hz: float
+) -> Iterator[tuple[str, Array]]:
+    """Methods and what each takes the sources for, in turn: each is as large as the track."""
+    yield "estimate", estimates
+    if mixture is not None:
+        yield "mixture", np.broadcast_to(mixture[:, np.newaxis], references.shape)
+        for oracle in oracles:
+            yield oracle, oracle_estimates(oracle, mixture, references, sample_rate_hz)
 
 
 def _ratios(method: str, ratios: TrackRatios, sources: Array) -> Iterator[pd.DataFrame]:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 BLOCK_SAMPLES = 1 << 12
+FAINT = 1e-3
 
 
 def checked_pair(references: ArrayLike, estimates: ArrayLike) -> tuple[Array, Array]:
@@ -97,23 +98,29 @@ def of_sources(signals: Array, chosen: NDArray[np.bool_]) -> Array:
     return signals if chosen.all() else np.moveaxis(np.moveaxis(signals, 1, 0)[chosen], 0, 1)
 
 
-def liveliest(references: ArrayLike, samples: int) -> slice:
-    """The excerpt of so many samples in which most is to be heard: the faintest source that sounds is loudest there.
+def liveliest(references: ArrayLike, samples: int, step: int | None = None) -> slice:
+    """The excerpt of so many samples in which most sources play; of several that in which the faintest is loudest.
 
-    Excerpts begin at multiples of an eighth of their length; a track that is not longer is taken whole.
+    A source plays in an excerpt where it is no more than 30 dB below its loudest one. The first of equals is chosen; a
+    track that is not longer is taken whole.
 
     Args:
         references: true sources (T, S, C).
         samples: length of the excerpt.
+        step: excerpts begin at its multiples, in samples; without one at those of an eighth of their length.
     """
     references = checked("references", references)
-    hop = max(1, samples // 8)
-    steps = [slice(start, start + hop) for start in range(0, len(references) - hop + 1, hop)] or [slice(None)]
-    energies = np.stack([energy_of(references[step]) for step in steps])[:, sounding_sources(references)]
-    if len(references) <= samples or not energies.size:
+    step = step or max(1, samples // 8)
+    steps = [slice(start, start + step) for start in range(0, len(references) - step + 1, step)]
+    if len(references) <= samples or not steps:
         return slice(0, min(samples, len(references)))
-    totals = sliding_window_view(energies, min(8, len(energies)), axis=0).sum(axis=-1)
-    start = min(hop * int(totals.min(axis=1).argmax()), len(references) - samples)
+    energies = np.stack([energy_of(references[each]) for each in steps])
+    totals = sliding_window_view(energies, min(max(1, samples // step), len(steps)), axis=0).sum(axis=-1)
+    plays = totals > FAINT * totals.max(axis=0)
+    faintest = np.min(totals, axis=1, where=plays, initial=np.inf)
+    playing = plays.sum(axis=1)
+    place = np.where(playing == playing.max(), faintest, -1.0).argmax()
+    start = min(step * int(place), len(references) - samples)
     return slice(start, start + samples)
 
 

@@ -127,7 +127,7 @@ def run_table(rows: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     ranked = sorted(found, key=lambda run: -_mean(found[run][0]))
     cells = [[run, *map(_cell_of_several, found[run])] for run in ranked]
     of_mixture = [("mixture", *c.key[1:]) for c in RUN_COLUMNS]
-    first = numbers[ranked[0]][0]
+    first = numbers[ranked[0]][0] if ranked else {}
     if any(key in first for key in of_mixture):
         cells.append(
             ["(mixture)"]
@@ -237,6 +237,8 @@ def _notes(summary: pd.DataFrame) -> list[str]:
         *(f"{name.capitalize()}: {definition}." for name, definition in AGGREGATIONS.items()),
         *(note for name, note in NOTES.items() if name in shown | methods),
     ]
+    if not ("mixture" in set(summary["method"]) or "leakage" in set(summary["metric"])):
+        notes.append("The mixture is not known: there is no improvement over it.")
     if trivial:
         pairs = "pair" if trivial == 1 else "pairs"
         notes.append(f"Left out as trivial: {trivial} {pairs} of track and source whose mixture is that source alone.")

@@ -325,3 +325,20 @@ def test_probes_of_solos_alone_leave_the_sdr_open():
     rows = rows.assign(value=rows["value"].mask(rows["method"] == "mixture", 99))
     changes = Metrics.probe_changes({"": rows, "p": rows}).set_index(["probe", "metric"])
     assert changes.loc[("p", "SDR"), "tracks"] == 0 and changes.loc[("p", "leaked"), "tracks"] == 2
+
+
+def test_where_no_track_is_left_there_are_headings_alone():
+    none = run_of("x", {("a", "vn"): [1]})[:0]
+    for rows in (none, none.assign(repeat="")):
+        assert Metrics.run_table(rows)[1] == [] and Metrics.source_table(rows) == (["source"], [])
+        assert Metrics.compare_runs(rows, ["SDR", "SI-SDR"]).empty
+
+
+def test_a_probe_of_one_track_has_no_interval_and_of_none_no_number():
+    rows = rows_of({("a", "vn", "estimate", "SDR"): [1, 2, 6]})
+    better = rows.assign(value=rows["value"] + 3)
+    headings, cells = Metrics.probe_table(Metrics.probe_changes({"": rows, "all_labels": better}))
+    assert cells == [
+        ["true labels", "2.00", "", "", "-", "", "", "1, 0"],
+        ["all labels", "5.00", "+3.00", "1", *"---", "1, 0"],
+    ]

@@ -77,11 +77,65 @@ def test_an_estimate_without_a_finite_number_has_no_box_and_is_named(figures):
     assert [line.get_ydata()[0] for line in axes.lines if line.get_linewidth() == 2.4] == [3, 3]
 
 
-def test_scores_without_estimates_cannot_be_drawn(tmp_path):
-    rows = rows_of({("t", "vn", "estimate", "SI-SDR"): [np.nan]})
-    with pytest.raises(ValueError, match="expected an SI-SDR of at least one estimate"):
-        Metrics.score_boxplot(rows, tmp_path / "boxes.png")
-    assert not list(tmp_path.iterdir())
+def words(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize(
+    ("score", "of_mixture", "says_trivial"), [(np.nan, np.nan, False), (-np.inf, -np.inf, False), (23.0, np.inf, True)]
+)
+def test_where_no_score_counts_the_picture_says_so(figures, score, of_mixture, says_trivial):
+    for sources in (["vn"], ["vn", "vc"]):
+        scores = {
+            ("t", source, method, metric): [score if method == "estimate" else of_mixture]
+            for source in sources for method in ("estimate", "mixture") for metric in ("SDR", "SI-SDR")
+        }  # fmt: skip
+        Metrics.score_boxplot(rows_of(scores), "unused.png")
+        for axes, metric in zip(figures.pop().axes, ("SI-SDR", "SDR"), strict=True):
+            assert {f"{source}\n0" for source in [*sources, "all"]} == {
+                label.get_text() for label in axes.get_xticklabels()
+            }
+            assert f"no finite {metric} that counts" in words(axes)[0]
+            assert ("trivial" in words(axes)[0]) == says_trivial
+
+
+def test_without_any_rows_the_picture_says_so(figures):
+    Metrics.score_boxplot(many_scores()[:0], "unused.png")
+    Metrics.score_heatmap(pd.DataFrame(), "SDR", "unused.png")
+    boxes, heatmap = figures
+    assert ["no finite" in words(axes)[0] for axes in boxes.axes] == [True, True]
+    assert words(heatmap.axes[0]) == ["no track with a score"]
+
+
+def test_one_score_is_drawn_beside_nothing(figures):
+    Metrics.score_boxplot(rows_of({("t", "vn", "estimate", "SDR"): [5.0]}), "unused.png")
+    si_sdr, sdr = figures[0].axes
+    assert [label.get_text() for label in sdr.get_xticklabels()] == ["vn\n1", "all\n1"]
+    assert [line.get_ydata()[0] for line in sdr.lines if line.get_linewidth() == 2.4] == [5, 5]
+    assert "no finite SI-SDR" in words(si_sdr)[0] and not any("no finite" in text for text in words(sdr))
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["model's estimate"]
+
+
+def test_a_run_of_trivial_pairs_alone_keeps_the_colours_of_the_others(figures):
+    rows = many_scores()
+    trivial = rows[rows["source"] == "hn"].assign(run="a")
+    Metrics.score_boxplot(pd.concat([trivial, rows.assign(run="b")]), "unused.png")
+    medians = [line for line in figures[0].axes[0].lines if line.get_linewidth() == 2.4]
+    assert {line.get_color() for line in medians} == {Metrics.run_colour(1)}
+
+
+def test_a_heatmap_has_the_best_track_on_top_and_no_colour_where_there_is_no_number(figures):
+    scores = pd.DataFrame({"x": [1.0, 5.0, np.nan], "y": [2.0, np.nan, np.nan]}, index=["low", "high", "none"])
+    Metrics.score_heatmap(scores, "SDR", "unused.png")
+    axes = figures[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["high", "low", "none"]
+    assert words(axes) == ["5.0", "-", "1.0", "2.0", "-", "-"]
+    assert axes.images[0].get_array().mask.sum() == 3
+
+
+def test_infinite_scores_do_not_move_the_colours_of_the_others(figures):
+    Metrics.score_heatmap(pd.DataFrame({"x": [np.inf, 4.0], "y": [-np.inf, -2.0]}), "SDR", "unused.png")
+    assert figures[0].axes[0].images[0].get_clim() == (-4, 4)
 
 
 def test_several_runs_have_boxes_side_by_side_and_the_mixture_once(figures):
@@ -164,10 +218,59 @@ def test_titles_tell_the_scores(figures, duet):
     assert titles[5] == f"vn, estimate: SI-SDR {20 - 10 * np.log10(50):.1f} dB (mixture {-10 * np.log10(50):.1f} dB)"
 
 
-def test_a_picture_needs_signals_that_fit_and_sound(duet, tmp_path):
+def brightest(figure):
+    """The brightest point of each panel by its title, in dB."""
+    panels = [axes for axes in figure.axes if axes.images]
+    return {axes.get_title(loc="left"): axes.images[0].get_array().max() for axes in panels}
+
+
+def test_a_mixture_that_is_not_known_has_no_panel(figures, duet):
+    Metrics.separation_figure(**duet | {"mixture": None}, path="unused.png")
+    titles = list(brightest(figures[0]))
+    assert [title.split(":")[0] for title in titles] == [
+        "cl, reference",
+        "cl, estimate",
+        "vn, reference",
+        "vn, estimate",
+    ]
+    assert not any("mixture" in title for title in titles)
+    assert brightest(figures[0])["cl, reference"] == pytest.approx(0)
+
+
+def test_one_source_that_is_the_mixture_is_drawn(figures, duet):
+    clarinet = {name: duet[name][:, :1] for name in ("references", "estimates")}
+    Metrics.separation_figure(**duet | clarinet | {"mixture": clarinet["references"][:, 0], "sources": ["cl"]}, path="")
+    assert list(brightest(figures[0]).values())[::2] == pytest.approx([0, 0])
+    assert "(mixture inf dB)" in list(brightest(figures[0]))[3]
+
+
+def test_where_no_reference_sounds_the_loudest_estimate_sets_the_scale(figures, duet):
+    silence = {name: 0 * duet[name] for name in ("mixture", "references")}
+    Metrics.separation_figure(**duet | silence, path="unused.png")
+    found = brightest(figures[0])
+    assert found["mixture"] == found["vn, reference"] == -70 and found["sum of the estimates"] == pytest.approx(0)
+    assert set(found) == {"mixture", "sum of the estimates"} | {
+        f"{name}, {what}" for name in duet["sources"] for what in ("reference", "estimate")
+    }
+    Metrics.separation_figure(**duet | silence | {"estimates": silence["references"]}, path="unused.png")
+    assert set(brightest(figures[1]).values()) == {-70}
+
+
+@pytest.mark.parametrize("rate", [101, 8000, 48000])
+@pytest.mark.parametrize("samples", [0, 1, 2, 777])
+def test_a_grid_of_signals_of_any_length_is_written(tmp_path, samples, rate):
+    signals = [
+        ("loud", np.ones((samples, 1))),
+        ("faint", np.full((samples, 1), 1e-200)),
+        ("silent", np.zeros((samples, 1))),
+    ]
+    Metrics.spectrogram_grid([signals, signals[::-1]], rate, tmp_path / "grid.png")
+    assert (tmp_path / "grid.png").stat().st_size > 5000
+
+
+def test_a_picture_needs_signals_that_fit(duet, tmp_path):
     path = tmp_path / "spectrograms.png"
     for change, message in (
-        ({"mixture": 0 * duet["mixture"]}, "mixture: expected sound to draw; every sample is zero"),
         ({"mixture": duet["mixture"][1:]}, "mixture: expected the shape"),
         ({"estimates": duet["estimates"][1:]}, "estimates: expected 16000 samples"),
     ):

@@ -82,6 +82,32 @@ def test_frames_have_a_time_and_whole_tracks_have_none(rows):
     assert rows[~framewise]["time"].isna().all()
 
 
+@pytest.mark.parametrize("metrics", ["cheap", "all"])
+def test_without_a_mixture_everything_else_is_the_same(track, metrics):
+    references, estimates, mixture = track
+    known, unknown = (score("007", (references, estimates, heard), metrics=metrics) for heard in (mixture, None))
+    told = (known["method"] != "mixture") & ~known["metric"].isin(["SI-SDRi", "leakage"])
+    pd.testing.assert_frame_equal(unknown, known[told].reset_index(drop=True))
+    summary = Metrics.summarise(unknown)
+    assert summary["trivial"].max() == 0
+    assert "The mixture is not known" in Metrics.table(summary)
+    assert "The mixture is not known" not in Metrics.table(Metrics.summarise(known))
+
+
+def test_one_source_without_a_mixture_has_its_scores_in_the_table():
+    reference = tone(50)[:, np.newaxis]
+    rows = Metrics.score_track("a", reference, reference + 0.1 * tone(70)[:, np.newaxis], None, ["vn"], RATE)
+    line = Metrics.table(Metrics.summarise(rows)).splitlines()[3]
+    assert line.split() == ["vn", "20.00", "-", "0.00", "20.00", "-", "-", "20.00", "-", "1", "3"]
+
+
+def test_where_all_is_silent_there_is_still_a_table(track):
+    silence = [0 * each for each in track]
+    for mixture in (silence[2], None):
+        rows = Metrics.score_track("a", silence[0], silence[1], mixture, SOURCES, RATE)
+        assert "PES" in Metrics.table(Metrics.summarise(rows))
+
+
 def test_a_track_without_absent_sources_and_one_without_any_other(track):
     references, estimates, mixture = track
     playing = [0, 2]

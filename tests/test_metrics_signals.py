@@ -50,3 +50,22 @@ def test_the_last_excerpt_can_be_chosen():
     references[-80:] = 1
     chosen = Metrics.liveliest(references, 80)
     assert chosen.stop > 790
+
+
+def test_where_never_all_play_the_excerpt_with_most_is_taken():
+    references = np.full((1000, 4, 1), 1e-4)  # what is left of the room while a player rests
+    for source, (start, end) in enumerate([(0, 400), (300, 700), (350, 800), (900, 1000)]):
+        references[start:end, source] = 4 - source
+    chosen = Metrics.liveliest(references, 40)
+    assert 350 <= chosen.start and chosen.stop <= 400
+
+
+@pytest.mark.parametrize("step", [7, 50, 100])
+def test_excerpts_begin_at_multiples_of_the_step(step):
+    references = np.ones((1003, 2, 1))
+    references[:, 1] = 0
+    references[613:687, 1] = 1
+    chosen = Metrics.liveliest(references, 2 * step, step)
+    assert chosen.start % step == 0 and chosen.stop - chosen.start == 2 * step
+    played = [references[start : start + 2 * step, 1].sum() for start in range(0, 1003 - 2 * step, step)]
+    assert references[chosen, 1].sum() == max(played)
