@@ -298,9 +298,11 @@ def archive_fault(path: Path) -> str:
     with path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                damaged = archive.testzip()
+                names, damaged = archive.namelist(), archive.testzip()
         except Exception as error:  # whatever wrong bits make its reader raise
             return str(error) or type(error).__name__
+    if len(set(names)) < len(names):  # of one name only the last is checked, and a wrong bit makes names equal
+        return "two files in it have one name"
     return f"{damaged} in it has other bytes than were written" if damaged else ""
 
 

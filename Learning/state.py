@@ -68,8 +68,16 @@ def course_of_best(rows: list[Row], steps: int, batch_size: int, patience: int) 
     finished = rows[-1]["step"] >= steps or 0 < patience <= waited
     kept = rows if finished else rows[: len(rows) - waited]
     step, best_step, loss = int(kept[-1]["step"]), int(best["step"]), best["validation_loss"]
-    told = {"best": loss, "best_step": best_step, "round_best": loss, "rows": kept}
-    return Course(step, step * batch_size, finished=finished, begins_from_best=not finished, **told)
+    return Course(
+        step=step,
+        example=step * batch_size,
+        finished=finished,
+        best=loss,
+        best_step=best_step,
+        round_best=loss,
+        begins_from_best=not finished,
+        rows=kept,
+    )
 
 
 def previous_state(path: Path) -> Path:
