@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,10 +63,14 @@ def require_path(names: str) -> str:
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, previous: Path | None = None) -> Iterator[Path]:
     """Yields a temporary name to write to; it takes the place of `path` only if the block ends without an error.
 
     For files whose names are this program's own. It is on the disk before it takes its place. A missing folder is made.
+
+    Args:
+        path: the file.
+        previous: where the file before is kept, in the same folder; a kill never leaves neither of the two.
 
     Raises:
         OSError: if it cannot be written; the file before stays.
@@ -76,6 +81,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         partial = folder / path.name
         yield partial
         _sync(partial)
+        if previous and path.is_file():
+            os.replace(path, previous)
         os.replace(partial, path)
 
 
@@ -193,7 +200,7 @@ class Output:
         alike = [each for each in self._written.get(name, []) if each.bytes == stat.st_size]
         if any(each.mtime_ns == stat.st_mtime_ns for each in alike):
             return True
-        return bool(alike) and sha256(path) in {each.sha256 for each in alike}
+        return bool(alike) and sha256(path) in [each.sha256 for each in alike]
 
     def is_current(self, name: str, made_of: str) -> bool:
         """Whether the file is there, was made of exactly this, and is as this program wrote it."""
@@ -244,7 +251,7 @@ class Output:
 
     def _recorded(self) -> dict[str, list[Written]]:
         found: dict[str, list[Written]] = {}
-        for line in self._record.read_text().splitlines() if self._record.is_file() else []:
+        for line in self._record.read_bytes().splitlines() if self._record.is_file() else []:
             with suppress(ValueError, KeyError, TypeError, AttributeError):  # a line that a kill or a disk tore
                 row = json.loads(line)
                 name = require_path(row.pop("file"))
@@ -280,6 +287,23 @@ def sha256(path: Path) -> str:
     """The checksum of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def archive_fault(path: Path) -> str:
+    """What is wrong with a zip archive, of which every byte that counts is checked; empty where nothing is.
+
+    Raises:
+        OSError: if the file is missing, or may not be read.
+    """
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names, damaged = archive.namelist(), archive.testzip()
+        except Exception as error:  # whatever wrong bits make its reader raise
+            return str(error) or type(error).__name__
+    if len(set(names)) < len(names):  # of one name only the last is checked, and a wrong bit makes names equal
+        return "two files in it have one name"
+    return f"{damaged} in it has other bytes than were written" if damaged else ""
 
 
 def clear_unfinished(folder: Path) -> None:

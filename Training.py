@@ -11,7 +11,6 @@ The run's folder, runs/<name>, then holds the configuration (config.json), the w
 """
 
 import math
-import time
 from typing import Any
 
 import Config
@@ -58,23 +57,15 @@ def find_learning_rate(_config: Config.Tree) -> None:
 @experiment.main
 def main(_config: Config.Tree, _run: Any) -> float:
     """Trains; the result that Sacred keeps is the best validation loss."""
-    from Actions.training import read_course, stop_signals, train
+    from Actions.training import stop_signals, train
 
     config = Config.from_dict(Config.Training, _config)
     run_dir = folder_of(_run)
-    began = time.monotonic()
     with stop_signals() as asked_to_stop:
-        before = read_course(run_dir / Utils.STATE)
         course = train(config, run_dir, _run.log_scalar, asked_to_stop)
     if config.training.processes > 1 and Utils.process_index():
         return course.best or math.nan  # the first process speaks for all
-    seconds, examples = time.monotonic() - began, course.example - before.example
     print(f"best validation loss {course.best:.5g} at step {course.best_step} of {course.step}")
-    print(
-        f"{seconds / 60:.1f} minutes, {examples / seconds:.1f} examples/s"
-        if examples
-        else "there was nothing left to do"
-    )
     print(f"{run_dir}: score it with  python Test.py with run={run_dir} && python Evaluate.py with run={run_dir}")
     return course.best or math.nan
 

@@ -132,22 +132,6 @@ def json_text(tree: Any) -> str:
     return json.dumps(_plain(tree), indent=1, allow_nan=False) + "\n"
 
 
-def read_json(path: str | Path, remedy: str) -> Any:
-    """What a json file of this program holds.
-
-    Args:
-        path: the file.
-        remedy: what makes the file anew, for the error.
-
-    Raises:
-        ValueError: if it is damaged.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); make it again with {remedy}") from None
-
-
 def _plain(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {str(key): _plain(value) for key, value in tree.items()}
@@ -164,11 +148,11 @@ def _plain(tree: Any) -> Any:
 
 RUNS = "runs"
 BEST = "best.keras"
-STATE = "state.npz"
+STATE, PREVIOUS_STATE = "state.npz", "state.previous.npz"
 LOG, CURVE = "log.jsonl", "curve.png"
 OFFENDING = "offending.npz"  # the examples whose loss was no number
 SPECTROGRAMS = "spectrograms.png"
-TRAINING_FILES = (BEST, STATE, LOG, CURVE, OFFENDING, SPECTROGRAMS)
+TRAINING_FILES = (BEST, STATE, PREVIOUS_STATE, LOG, CURVE, OFFENDING, SPECTROGRAMS)
 BOARD = "tensorboard"
 TESTED = "test.json"  # beside the estimates of a split, when all are there
 CLIPS = "clips.json"  # beside the clips of a split
@@ -188,20 +172,33 @@ def run_config(run_dir: str | Path) -> dict[str, Any]:
     path = run_dir / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{run_dir} is no run: it has no config.json; {_known_runs(run_dir)}")
+    remedy = f"put it back as it was, or start over:  {training_again(run_dir, '...')}"
+    if Path(run_dir, BEST).is_file():
+        remedy = f"{BEST} holds it too:  unzip -p {run_dir}/{BEST} vimss.json > {path}"
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{path} is damaged: expected an object, received a {type(config).__name__}")
+        raise ValueError(f"{path} is damaged (expected an object, received a {type(config).__name__}); {remedy}")
     return config
+
+
+def training_again(run_dir: Path, settings: str = "") -> str:
+    """The command that trains a run anew, in its place.
+
+    Args:
+        run_dir: the run.
+        settings: those it was started with; from its config.json if empty.
+    """
+    return f"python Training.py with {settings or run_dir / 'config.json'} name={run_dir.name} fresh=true"
 
 
 def run_status(run_dir: str | Path) -> str:
     """What Sacred last wrote of a run: RUNNING, COMPLETED, INTERRUPTED or FAILED; empty where there is none."""
     try:
-        return str(json.loads(Path(run_dir, "run.json").read_text())["status"])
-    except (OSError, ValueError, KeyError):
+        return str(json.loads(Path(run_dir, "run.json").read_text(encoding="utf-8"))["status"])
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
@@ -215,10 +212,12 @@ def run_checkpoint(run_dir: str | Path, name: str = BEST) -> Path:
     """Path of a run's checkpoint.
 
     Raises:
-        FileNotFoundError: there is no such run, or it has not reached its first checkpoint.
+        FileNotFoundError: there is no such run, it has not reached its first checkpoint, or has lost it.
     """
     run_config(run_dir)
     path = Path(run_dir, name)
+    if not path.is_file() and Path(run_dir, LOG).is_file():
+        raise FileNotFoundError(f"{path} is gone; copy it back, or train it again:  {training_again(Path(run_dir))}")
     if not path.is_file():
         raise FileNotFoundError(f"the run {run_dir} has no checkpoint {name} yet; train it until its first validation")
     return path

@@ -11,7 +11,7 @@ from typing import Any
 import Config
 import Metrics
 import Utils
-from Actions.data import require_current_scores
+from Actions.data import Clip, read_json, read_log, require_current_scores
 from Files import Output, require_name
 from Input.audio import audio_info, read_audio
 from Input.stems import flac, stem_files
@@ -106,25 +106,7 @@ def read_run(folder: Path, name: str, split: str) -> Run:
     files = score_files(folder, split)
     if settings:
         require_current_scores(folder, split, files[0])
-    return Run(name, name, folder, settings, read_log(folder / Utils.LOG), Metrics.read_scores(files))
-
-
-def read_log(path: Path) -> Metrics.Log:
-    """The validations of a run; none where there is no file.
-
-    Raises:
-        ValueError: if a line is damaged.
-    """
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else [], 1):
-        try:
-            rows.append({**json.loads(line)})
-        except (ValueError, TypeError):
-            raise ValueError(
-                f"{path} is damaged in line {number}: expected an object, received {line[:40]!r}. Remove that line; "
-                "a run that goes on writes the file anew"
-            ) from None
-    return rows
+    return Run(name, name, folder, settings, read_log(folder), Metrics.read_scores(files))
 
 
 def named(runs: Sequence[Run]) -> list[Run]:
@@ -245,10 +227,12 @@ def passages(runs: Sequence[Run], split: str, output: Output) -> Iterator[Metric
     """The clips that the first run kept, beside what the other runs made of the same seconds."""
     folder = Utils.listening_dir(runs[0].folder, split)
     again = f"python Test.py with run={runs[0].folder} split={split}"
-    clips = Utils.read_json(folder / Utils.CLIPS, again) if (folder / Utils.CLIPS).is_file() else []
+    clips: list[Clip] = []
+    if (folder / Utils.CLIPS).is_file():
+        clips = read_json(folder / Utils.CLIPS, list[Clip], again)
     heard = [run for run in first_of_each(runs) if Utils.estimates_dir(run.folder, split).is_dir()]
     for clip in clips:
-        kept = folder / require_name(clip["rank"], "a rank")
+        kept = folder / require_name(clip.rank, "a rank")
         rate_hz = audio_info(kept / "mixture.flac").sample_rate_hz
         mixture = read_audio(kept / "mixture.flac")
         by_source = {}
@@ -265,19 +249,19 @@ def passages(runs: Sequence[Run], split: str, output: Output) -> Iterator[Metric
         drawn = [
             [(f"{source}, {who}", signal) for who, signal in signals.items()] for source, signals in by_source.items()
         ]
-        name = f"clip_{clip['rank']}.png"
+        name = f"clip_{clip.rank}.png"
         with output.file(name) as png:
             Metrics.spectrogram_grid([[("mixture", mixture), *totals.items()], *drawn], rate_hz, png)
-        start, end = clip["start_seconds"], clip["start_seconds"] + clip["seconds"]
-        title = f"The {clip['rank']} track of {runs[0].name}: {clip['track']}, {start:.0f} to {end:.0f} s"
+        start, end = clip.start_seconds, clip.start_seconds + clip.seconds
+        title = f"The {clip.rank} track of {runs[0].name}: {clip.track}, {start:.0f} to {end:.0f} s"
         yield Metrics.Passage(title, sounds, Metrics.Picture("Spectrograms", output.root / name))
 
 
-def estimate(run: Run, split: str, clip: dict, source: str, rate_hz: int, like: np.ndarray) -> np.ndarray:
+def estimate(run: Run, split: str, clip: Clip, source: str, rate_hz: int, like: np.ndarray) -> np.ndarray:
     """What a run made of a source in the seconds of a clip, as loud as in the clip; silence where it has no file."""
-    folder = Utils.estimates_dir(run.folder, split) / require_name(clip["track"], "a track")
+    folder = Utils.estimates_dir(run.folder, split) / require_name(clip.track, "a track")
     path = stem_files(folder).get(source) if folder.is_dir() else None
     if path is None:
         return np.zeros_like(like)
-    span_seconds = clip["start_seconds"], clip["start_seconds"] + clip["seconds"]
-    return clip["gain"] * read_audio(path, rate_hz, span_seconds=span_seconds)[: len(like)]
+    span_seconds = clip.start_seconds, clip.start_seconds + clip.seconds
+    return clip.gain * read_audio(path, rate_hz, span_seconds=span_seconds)[: len(like)]

@@ -1,12 +1,95 @@
 """A run's configuration, and the prepared data set and sources that one names; quick to import."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import Config
 import Utils
 from Files import Output, sha256
 from Input.prepared import Prepared, Sources
+
+import pydantic
+
+
+class Tested(pydantic.BaseModel, frozen=True):
+    """What test.json tells of estimates.
+
+    Args:
+        loss: its expression, and `value` its mean over so many `excerpts`.
+        checkpoint: checksum of the weights; empty where an earlier version did not say.
+        mixture: what was separated: `sum` or `recorded`.
+        tracks: those that were separated.
+    """
+
+    loss: str = ""
+    value: float | None = None
+    excerpts: int = 0
+    checkpoint: str = ""
+    mixture: str
+    tracks: tuple[str, ...]
+
+
+class Clip(pydantic.BaseModel, frozen=True):
+    """What clips.json tells of a track's clips; `gain` is what they were multiplied by."""
+
+    rank: str
+    track: str
+    start_seconds: float
+    seconds: float
+    gain: float
+    si_sdri_db: float | None
+
+
+class Row(pydantic.BaseModel, frozen=True, extra="allow"):
+    """What a line of log.jsonl tells of a validation."""
+
+    step: int
+    loss: float
+    validation_loss: float
+
+
+def read_json(path: Path, shape: Any, remedy: str) -> Any:
+    """What a json file of this program holds.
+
+    Args:
+        path: the file.
+        shape: the type of what it holds, as pydantic knows types.
+        remedy: what makes the file anew, for the error.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    try:
+        return pydantic.TypeAdapter(shape).validate_json(path.read_bytes())
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{path} is damaged ({_first(error)}); make it again with  {remedy}") from None
+
+
+def read_log(run_dir: Path) -> list[dict[str, float]]:
+    """The validations of a run; none where there is no log.
+
+    Raises:
+        ValueError: if a line is damaged.
+    """
+    path, rows = run_dir / Utils.LOG, []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else [], 1):
+        try:
+            Row.model_validate_json(line)
+        except pydantic.ValidationError as error:
+            raise ValueError(
+                f"{path} is damaged in line {number} ({_first(error)}); the command that trained {run_dir}, given "
+                "again, writes it anew"
+            ) from None
+        rows.append(json.loads(line))
+    return rows
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    """The first thing that is wrong, in words."""
+    mistake = error.errors()[0]
+    return ": ".join([*map(str, mistake["loc"]), mistake["msg"]])
 
 
 def configuration_of(run_dir: str | Path) -> Config.Training:
@@ -21,7 +104,8 @@ def configuration_of(run_dir: str | Path) -> Config.Training:
         return Config.from_dict(Config.Training, tree)
     except ValueError as error:
         raise ValueError(
-            f"{Path(run_dir, 'config.json')}: {error}; it was edited, or another version of this program wrote it"
+            f"{Path(run_dir, 'config.json')}: {error}; it was edited, or another version of this program wrote it: "
+            "put it back as it was, or use that version"
         ) from None
 
 
@@ -123,7 +207,7 @@ def require_current_scores(run_dir: Path, split: str, scores: Path) -> None:
     if not tested.is_file():
         return  # a run without its estimates, or only a folder of scores
     again = " && ".join(f"python {script} with run={run_dir} split={split}" for script in ("Test.py", "Evaluate.py"))
-    checksum = Utils.read_json(tested, again).get("checkpoint", "")
+    checksum = read_json(tested, Tested, again).checkpoint
     if checksum:
         require_same_weights(run_dir, tested, checksum, again)
     if not Output(run_dir).is_current(scores.relative_to(run_dir).as_posix(), sha256(tested)) and checksum:

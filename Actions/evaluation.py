@@ -11,7 +11,15 @@ from typing import Any
 import Config
 import Metrics
 import Utils
-from Actions.data import configuration_of, opened, require_same_weights, require_scorable, sources_of
+from Actions.data import (
+    Tested,
+    configuration_of,
+    opened,
+    read_json,
+    require_same_weights,
+    require_scorable,
+    sources_of,
+)
 from Files import Output, sha256
 from Input.prepared import Ensemble, Prepared, Sources
 from Input.references import FolderReferences, PreparedReferences, References
@@ -129,15 +137,15 @@ def of_run(config: Config.Evaluate, split: str, probe: str) -> Scoring:
     path = estimates_dir / Utils.TESTED
     if not path.is_file():
         raise FileNotFoundError(f"no finished estimates at {estimates_dir}: make them with  {again}")
-    tested = Utils.read_json(path, again)
-    require_same_weights(config.run, path, tested.get("checkpoint", ""), again)
+    tested = read_json(path, Tested, again)
+    require_same_weights(config.run, path, tested.checkpoint, again)
     prepared = opened(config.prepared or data.prepared, config.run)
-    tracks = tuple(track for track in prepared.split(split) if track.name in tested["tracks"])
+    tracks = tuple(track for track in prepared.split(split) if track.name in tested.tracks)
     wanted = sources_of(data)
     truth = PreparedReferences(prepared, tracks)
     name = f"{Path(config.run).name}, {probe}" if probe else Path(config.run).name
-    mixture, files = tested["mixture"], below(config, split, probe)
-    return Scoring(name, truth, wanted, wanted.names, mixture, estimates_dir, False, files, sha256(path))
+    files = below(config, split, probe)
+    return Scoring(name, truth, wanted, wanted.names, tested.mixture, estimates_dir, False, files, sha256(path))
 
 
 def below(config: Config.Evaluate, split: str, probe: str = "") -> str:

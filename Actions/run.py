@@ -39,14 +39,13 @@ class Run:
         self.folder = Path(folder)
         self.config = configuration_of(folder)
         self.checkpoint = Utils.run_checkpoint(folder)
-        told = settings_of(self.checkpoint)
+        self.separator, told = loaded(self.checkpoint)
         if told and (differing := _differences(Config.from_dict(Config.Training, told), self.config)):
             raise ValueError(
                 f"{self.folder}/config.json is not what {self.checkpoint.name} was trained with: {'; '.join(differing)}"
                 f". Put it back as it was, or train a run with the other settings:  "
                 f"python Training.py with {self.folder}/config.json name=..."
             )
-        self.separator = _loaded(self.checkpoint, self.folder)
         data, model = self.config.data, self.config.model.model_dump()
         self.lengths: Lengths = networks.lengths(data.output_samples, **model)
         if not told and not _fits(self.separator, self.lengths, len(data.sources), data.channels, model):
@@ -104,13 +103,18 @@ class Run:
         return sha256(self.checkpoint)
 
 
-def _loaded(checkpoint: Path, folder: Path) -> keras.Model:
+def loaded(checkpoint: Path) -> tuple[keras.Model, Config.Tree | None]:
+    """The separator of a run's checkpoint, and the settings it was made with; None where it does not say.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
     try:
-        return load_separator(checkpoint)
+        return load_separator(checkpoint), settings_of(checkpoint)
     except ValueError as error:
         raise ValueError(
             f"{error}. Copy it again from where it is whole, or train the run again:  "
-            f"python Training.py with {folder}/config.json name={folder.name} fresh=true"
+            f"{Utils.training_again(checkpoint.parent)}"
         ) from error
 
 

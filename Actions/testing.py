@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import Config
 import Metrics
 import Utils
-from Actions.data import opened, sources_of
+from Actions.data import Clip, Tested, opened, sources_of
 from Actions.run import Run
 from Files import Output
 from Input.prepared import Sources, Track
@@ -71,11 +70,17 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
                 ranking[track] = improvement(references, estimates, mixture)
             if not probe:
                 keep_clips(output, truth, ranking, wanted, config.mixture, split)
-            made = {"loss": loss, "value": np.mean(losses), "excerpts": len(losses), "checkpoint": run.checksum}
-            output.write_text(
-                f"{below}/{Utils.TESTED}", Utils.json_text(made | {"mixture": config.mixture, "tracks": names})
+            mean = float(np.mean(losses))
+            made = Tested(
+                loss=loss,
+                value=mean,
+                excerpts=len(losses),
+                checkpoint=run.checksum,
+                mixture=config.mixture,
+                tracks=tuple(names),
             )
-            yield what, float(np.mean(losses)), out
+            output.write_text(f"{below}/{Utils.TESTED}", Utils.json_text(made.model_dump()))
+            yield what, mean, out
 
 
 def separate_track(separator: keras.Model, lengths: Lengths, mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -103,17 +108,6 @@ def improvement(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarr
     of_mixture = Metrics.si_sdr(references, np.broadcast_to(mixture[:, np.newaxis], references.shape))
     counted = of_mixture < Metrics.TRIVIAL_DB  # NaN, a source that is absent, is not
     return float(np.mean(own[counted] - of_mixture[counted])) if counted.any() else np.nan
-
-
-class Clip(NamedTuple):
-    """What clips.json tells of a track's clips."""
-
-    rank: str
-    track: str
-    start_seconds: float
-    seconds: float
-    gain: float
-    si_sdri_db: float
 
 
 def keep_clips(
@@ -149,5 +143,13 @@ def keep_clips(
         with output.folder(f"{out}/{rank}") as folder:
             gain = write_clips(folder, signals, rate_hz)
         seconds = len(signals["mixture"]) / rate_hz
-        clips.append(Clip(rank, track.name, excerpt.start / rate_hz, seconds, gain, ranking[track])._asdict())
+        clip = Clip(
+            rank=rank,
+            track=track.name,
+            start_seconds=excerpt.start / rate_hz,
+            seconds=seconds,
+            gain=gain,
+            si_sdri_db=ranking[track],
+        )
+        clips.append(clip.model_dump())
     output.write_text(f"{out}/{Utils.CLIPS}", Utils.json_text(clips))

@@ -13,19 +13,21 @@ from typing import Any
 
 import Config
 import Utils
+from Actions.data import read_log
+from Actions.run import loaded
 from Actions.task import Task, fed, memory_of, new_separator, task_of
-from Files import whole_file
+from Files import archive_fault, whole_file
 from Input.examples import TrainingExamples, Windows
 from Learning.board import Board
-from Learning.devices import explained, joined
+from Learning.devices import Devices, explained, joined
 from Learning.finder import HIGHEST, LOWEST, Rising, range_test, suggestion
 from Learning.loop import Loop, Rules
-from Learning.state import Course, read_course, restore, save_state
+from Learning.state import Course, course_of_best, keep_newest, read_course, restore, save_state
 from Learning.watchers import Bar, Log, LogScalar, Waiting, Watcher
 from Metrics import loss_curve, rate_curve, spectrogram_grid
 from Models import networks
 from Models.cost import cost
-from Models.separation import WINDOW_SAMPLES, load_separator, save_separator
+from Models.separation import WINDOW_SAMPLES, save_separator
 
 import keras
 import matplotlib.image
@@ -58,7 +60,8 @@ def train(
     """
     training = config.training
     task = task_of(config, joined(training.processes))
-    course = read_course(run_dir / Utils.STATE)
+    course = begun(config, run_dir, task.devices)
+    first, began = course.example, time.monotonic()
     waiting = Waiting(lambda: task.examples.reached)
     watchers: list[Watcher] = [waiting]
     if task.devices.writes:
@@ -72,6 +75,52 @@ def train(
     if training.second_round and course.round == 1 and course.step < training.steps:
         course.begin_second_round()
         train_round(task, course, run_dir, watchers, waiting, asked_to_stop)
+    if task.devices.writes:
+        seconds, examples = time.monotonic() - began, course.example - first
+        speed = f"{seconds / 60:.1f} minutes, {examples / seconds:.1f} examples/s"
+        print(speed if examples else "there was nothing left to do")
+    return course
+
+
+def begun(config: Config.Training, run_dir: Path, devices: Devices) -> Course:
+    """How far a run is, by what of its files can be read: a state, or else its best weights and its log.
+
+    Says what is lost. Of several processes, which all look, one changes files.
+
+    Raises:
+        ValueError: if a finished run has lost its best weights, or too little can be read to go on.
+    """
+    training, path, best = config.training, run_dir / Utils.STATE, run_dir / Utils.BEST
+    again = f"start over:  {Utils.training_again(run_dir)}"
+    tell = print if devices.writes else lambda *words: None
+    if devices.writes:
+        with contextlib.suppress(ValueError):  # which all processes find below
+            if fault := keep_newest(path):
+                tell(f"note: {fault}; going on from the state before, at most {training.piece} steps earlier")
+    devices.wait()
+    best_fault = archive_fault(best) if best.is_file() else "it is gone"
+    try:
+        course = read_course(path)
+        if not path.is_file() and len(read_log(run_dir)) > 1:  # a first validation comes before the first state
+            raise ValueError(f"{path} is gone")
+    except ValueError as error:
+        if best_fault:
+            raise ValueError(f"{error}, and {best} cannot be read ({best_fault}); {again}") from None
+        rows = read_log(run_dir)
+        if not rows:
+            raise ValueError(f"{error}, and {run_dir / Utils.LOG} is gone; {again}") from None
+        course = course_of_best(rows, training.steps, training.batch_size, training.patience)
+        going_on = (
+            f"going on from the best weights, those of step {course.step}: "
+            f"{rows[-1]['step'] - course.step} steps or more are lost, and the optimizer begins anew"
+        )
+        tell(f"note: {error}; {'by its log the run has ended' if course.finished else going_on}")
+        return course
+    if course.rows and best_fault and course.finished:
+        raise ValueError(f"{best} cannot be read ({best_fault}); copy it back, or {again}")
+    if course.rows and best_fault:
+        tell(f"note: {best} cannot be read ({best_fault}); the best weights from now on take its place")
+        course.best = None
     return course
 
 
@@ -113,9 +162,9 @@ def train_round(
         print(f"note: memory: {memory.note(on_each)}")
     with explained(memory, on_each):
         model, batches, validation = fed(separator, task, rules.batch_size)
-    if course.begins_second_round:
+    if course.begins_from_best:
         take_weights(separator, best_path)
-        course.begins_second_round = False
+        course.begins_from_best = False
         if devices.writes:  # at once: the best weights may soon be others
             save_state(state_path, course, separator, model)
     elif config.continue_from and not course.step:
@@ -169,9 +218,9 @@ def take_weights(separator: keras.Model, checkpoint: Path) -> None:
     """Sets the weights to those of a checkpoint, and nothing else: it holds an optimizer and its rate too.
 
     Raises:
-        ValueError: if the checkpoint is another network's.
+        ValueError: if the checkpoint is damaged, or another network's.
     """
-    weights = load_separator(checkpoint).get_weights()
+    weights = loaded(checkpoint)[0].get_weights()
     if [each.shape for each in weights] != [each.shape for each in separator.get_weights()]:
         raise ValueError(
             f"expected a checkpoint of the same network. Received: {checkpoint} of another one; choose the settings "

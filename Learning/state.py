@@ -1,14 +1,14 @@
-"""All that a run needs to go on where it was stopped, in one file: whole, or the one before."""
+"""All that a run needs to go on where it was stopped, in one file; and the one before, should a disk spoil it."""
 
 import dataclasses
 import json
-import zipfile
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from Files import whole_file
+from Files import archive_fault, whole_file
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ class Course:
         round_best: the best validation loss of the round.
         waited: validations since the best one of this round.
         lowered: validations since the learning rate was last lowered, or the best one.
-        begins_second_round: whether it has still to take the best weights.
+        begins_from_best: whether it has still to take the best weights.
         losses: mean training loss of each piece between two checkpoints since the last validation.
         rows: one a validation.
     """
@@ -44,21 +44,52 @@ class Course:
     round_best: float | None = None
     waited: int = 0
     lowered: int = 0
-    begins_second_round: bool = False
+    begins_from_best: bool = False
     losses: list[float] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
 
     def begin_second_round(self) -> None:
         """From the best weights, with nothing waited for."""
-        self.round, self.finished, self.begins_second_round = 2, False, True
+        self.round, self.finished, self.begins_from_best = 2, False, True
         self.round_best, self.waited, self.lowered = self.best, 0, 0
+
+
+def course_of_best(rows: list[Row], steps: int, batch_size: int, patience: int) -> Course:
+    """How far a run is whose state is lost, but not its best weights: at their validation, or at its end.
+
+    Args:
+        rows: of its log; at least one.
+        steps: of the whole training.
+        batch_size: of its first round.
+        patience: validations without a better one until a round ends; 0 for no early stop.
+    """
+    best = min(rows, key=lambda row: row["validation_loss"])
+    waited = len(rows) - 1 - rows.index(best)
+    finished = rows[-1]["step"] >= steps or 0 < patience <= waited
+    kept = rows if finished else rows[: len(rows) - waited]
+    step, best_step, loss = int(kept[-1]["step"]), int(best["step"]), best["validation_loss"]
+    return Course(
+        step=step,
+        example=step * batch_size,
+        finished=finished,
+        best=loss,
+        best_step=best_step,
+        round_best=loss,
+        begins_from_best=not finished,
+        rows=kept,
+    )
+
+
+def previous_state(path: Path) -> Path:
+    """Where the state before the one at `path` is kept."""
+    return path.with_suffix(f".previous{path.suffix}")
 
 
 def save_state(path: Path, course: Course, separator: keras.Model, model: keras.Model) -> None:
     """Writes the course and every number of the weights, the optimizer, its averages and the running metrics.
 
     Args:
-        path: the file; it takes the place of the one before when it is whole.
+        path: the file; when it is whole it takes the place of the one before, which becomes `previous_state`.
         course: how far it is.
         separator: what is trained.
         model: what is fitted: the separator, or a model around it, with the optimizer.
@@ -67,24 +98,56 @@ def save_state(path: Path, course: Course, separator: keras.Model, model: keras.
         OSError: if it cannot be written; the file before stays.
     """
     arrays: dict[str, Any] = {f"{n:05}": np.asarray(each.value) for n, each in enumerate(_all(separator, model))}
-    arrays["course"] = np.array(json.dumps(dataclasses.asdict(course)))
-    with whole_file(path) as partial, partial.open("wb") as file:
+    arrays["course"] = np.array(json.dumps({**dataclasses.asdict(course), "arrays": len(arrays)}))
+    with whole_file(path, previous_state(path)) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
 
 
 def read_course(path: Path) -> Course:
-    """How far a run is; at its start where there is no file.
+    """How far a run is; at its start where there is no file. Every byte of the file is checked.
 
     Raises:
         ValueError: if the file is damaged.
     """
     if not path.is_file():
         return Course()
+    if fault := archive_fault(path):
+        raise ValueError(f"{path} is damaged ({fault})")
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return Course(**json.loads(str(arrays["course"])))
-    except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged ({error}); start over with fresh=true") from None
+        with np.load(path) as arrays:
+            told, saved = json.loads(str(arrays["course"])), len(arrays.files) - 1
+        if told.pop("arrays", saved) != saved:  # a wrong bit in a zip's directory makes a member vanish
+            raise ValueError(f"it holds {saved} arrays, and not as many as were written")
+        told.pop("begins_second_round", None)  # of earlier versions, and always false
+        return Course(**told)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from None
+
+
+def keep_newest(path: Path) -> str:
+    """Puts the newer of a run's two states that can be read at `path`; none, where there is none.
+
+    Returns:
+        What was wrong with a newer one; empty where nothing was.
+
+    Raises:
+        ValueError: if none of those that are there can be read.
+    """
+    faults = []
+    for state in (path, previous_state(path)):
+        if not state.is_file():
+            continue
+        try:
+            read_course(state)
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        if state != path:
+            os.replace(state, path)
+        return "; ".join(faults)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return ""
 
 
 def restore(path: Path, separator: keras.Model, model: keras.Model) -> None:

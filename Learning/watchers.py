@@ -88,13 +88,18 @@ class Log(Watcher):
         self.path, self.log_scalar, self.draw = path, log_scalar, draw
         for row in course.rows:
             self._tell(row)
+        if course.rows:
+            self._write(course.rows)  # should it have been spoiled meanwhile
 
     def validated(self, course: Course, row: Row, best: bool) -> None:
         """Writes all rows anew, so that the file is whole at any moment."""
         self._tell(row)
-        with whole_file(self.path) as partial:
-            partial.write_text("".join(json.dumps(each) + "\n" for each in course.rows))
+        self._write(course.rows)
         self.draw(course.rows)
+
+    def _write(self, rows: list[Row]) -> None:
+        with whole_file(self.path) as partial:
+            partial.write_text("".join(json.dumps(each) + "\n" for each in rows))
 
     def _tell(self, row: Row) -> None:
         for name in ("loss", "validation_loss"):

@@ -1,5 +1,6 @@
 """What happens between the steps, with validation losses that are told: stops, rates, best weights, and no numbers."""
 
+import functools
 import itertools
 import json
 
@@ -53,7 +54,7 @@ class Fixture:
             self.offending.append((first, end))
             return "they are kept"
 
-        state, best = self.folder / "state.npz", self.folder / "best.keras"
+        state, best = self.folder / "state.npz", functools.partial(self.model.save, self.folder / "best.keras")
         arguments = (
             self.course,
             rules,
@@ -175,21 +176,13 @@ def test_a_state_gives_back_every_number(tmp_path):
     assert any(not np.array_equal(arrays["before"][key], array) for key, array in arrays["state"].items())
 
 
-def test_a_damaged_state_and_another_model_s_are_one_line(tmp_path):
-    path = tmp_path / "state.npz"
-    run = Fixture(tmp_path, [1] * 10).train()
+def test_another_model_s_state_is_one_line(tmp_path):
+    Fixture(tmp_path, [1] * 10).train()
     another = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
     another.compile("adam", "mse")
     another.optimizer.build(another.trainable_variables)
     with pytest.raises(ValueError, match="that are not those of this model and optimizer"):
-        restore(path, another, another)
-    whole = path.read_bytes()
-    for damaged in (b"", whole[: len(whole) // 2], b"no zip at all"):
-        path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"state.npz is damaged \(.*; start over with fresh=true"):
-            read_course(path)
-    save_state(path, run.course, run.model, run.model)
-    assert read_course(path) == run.course
+        restore(tmp_path / "state.npz", another, another)
 
 
 # ---------------------------------------------------------------- watchers

@@ -1,7 +1,6 @@
 """A run that is killed at random moments, and started again, ends as one that is not: to the bit."""
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -10,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from Learning.state import read_course
 from Models.separation import load_separator
 
 import keras
@@ -25,6 +25,7 @@ SMALL = (
 # All that has a memory of its own: the averages, the gradients that wait, a rate that falls by what validation said.
 MEMORY = ("training.ema=0.9", "training.accumulate=2", "training.decay=plateau", "training.plateau_patience=1")
 KILLS = {"tensorflow": 17, "jax": 3}
+WRITING = ".vimss/writing-*/*"  # while a file is written
 # On JAX the data set lies in the device's memory, where a thread draws examples ahead, and steps are compiled, which
 # there give the arrays they are called with away.
 WORDS = {"tensorflow": MEMORY, "jax": (*MEMORY, "data.cache=device", "training.xla=true")}
@@ -102,8 +103,9 @@ def state(name: str) -> dict[str, np.ndarray]:
 
 
 def step_of(name: str) -> int:
-    path = Path(f"runs/{name}/state.npz")
-    return json.loads(str(state(name)["course"]))["step"] if path.is_file() else 0
+    """Of the newest state, which a kill at the very moment may leave under the name of the one before."""
+    paths = (Path(f"runs/{name}/{file}.npz") for file in ("state", "state.previous"))
+    return next((read_course(path).step for path in paths if path.is_file()), 0)
 
 
 def same_run(one: str, other: str) -> None:
@@ -128,11 +130,10 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(place, backen
         random.seed(0)
         statuses, steps = [], [0]
         for number in range(KILLS[backend]):
-            for left in Path(f"runs/{killed}").glob(".partial-*"):  # by one that was killed: no sign of this one
-                left.unlink()
+            left = set(Path(f"runs/{killed}").glob(WRITING))  # by one that was killed: no sign of this one
             pid = server.start(*words, f"name={killed}")
             how = {5: signal.SIGTERM, 6: signal.SIGINT}.get(number % 7, signal.SIGKILL)  # 16 of 20 are SIGKILL
-            wait_for_a_moment(number, Path(f"runs/{killed}"), seconds, backend)
+            wait_for_a_moment(number, Path(f"runs/{killed}"), left, seconds, backend)
             with contextlib.suppress(ProcessLookupError):  # it was quicker
                 os.kill(pid, how)
             statuses.append(server.wait())
@@ -151,13 +152,13 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(place, backen
         server.close()
 
 
-def wait_for_a_moment(number: int, run_dir: Path, seconds: float, backend: str) -> None:
+def wait_for_a_moment(number: int, run_dir: Path, left: set[Path], seconds: float, backend: str) -> None:
     """Until a random moment of a run; every third time, and on JAX, one at or after the writing of a checkpoint."""
     until = time.monotonic() + 2 * seconds
     if number % 3 and backend != "jax":
         time.sleep(random.uniform(0.2, 0.9) * seconds)
         return
-    while time.monotonic() < until and not list(run_dir.glob(".partial-*")):
+    while time.monotonic() < until and not set(run_dir.glob(WRITING)) - left:
         time.sleep(0.0005)
     if number % 3:
         time.sleep(random.uniform(0, 0.5))
@@ -179,6 +180,6 @@ def test_a_full_disk_and_a_folder_that_cannot_be_written_keep_the_last_good_stat
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError):
         Learning.state.save_state(path, Learning.state.Course(step=9), separator, separator)
-    assert path.read_bytes() == before and not list(place.glob(".partial-*"))
+    assert path.read_bytes() == before and not list(place.glob(WRITING))
     monkeypatch.undo()
     assert Learning.state.read_course(path).step == 5
