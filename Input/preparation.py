@@ -87,7 +87,6 @@ def prepare(
         sample_rate_hz=sample_rate_hz, channels=channels, tracks=tuple(done[track.name] for track in tracks)
     )
     wanted = {part.file for track in manifest.tracks for part in track.files}
-    output.reread()
     output.remove(former - wanted)  # of tracks and parts that are no longer there
     with whole_file(out / MANIFEST) as partial:
         partial.write_text(manifest.model_dump_json(indent=1))

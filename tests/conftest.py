@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track, sha256
+from Files import sha256
+from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track
 
 import numpy as np
 import pytest
