@@ -66,6 +66,13 @@ def _folder_name(name: str) -> str:
     return name
 
 
+def _file_name(name: str) -> str:
+    try:
+        return require_name(name)
+    except ValueError:
+        raise ValueError("must be a plain name, without separators: it becomes a file's") from None
+
+
 def _odd(taps: int) -> int:
     if taps % 2 == 0:
         raise ValueError("must be odd")
@@ -100,6 +107,10 @@ Name = Annotated[str, AfterValidator(require_name)]
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
 """Distinct names, given as a list or as `vn,vc`."""
+
+SourceName = Annotated[str, AfterValidator(_file_name)]
+SourceNames = Annotated[tuple[SourceName, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
+"""Distinct names that are safe as those of files."""
 
 Odd = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 """The taps of a filter that has a middle."""
@@ -315,7 +326,7 @@ class Data(Group):
 
     prepared: str = ""
     """Folder of a prepared data set, made by Prepare.py; needed for training."""
-    sources: Names = Field(URMP_SOURCES, min_length=1)
+    sources: SourceNames = Field(URMP_SOURCES, min_length=1)
     """Classes that the model emits, in the order of its outputs: instruments of the data set, or sums of them."""
     sums: dict[Name, Names] = {"accompaniment": ("bass", "drums", "other")}
     """The instruments of each source that holds several."""

@@ -38,7 +38,8 @@ def require_name(name: str, what: str = "a name") -> str:
             separator in it.
     """
     faulty = (
-        not name
+        not isinstance(name, str)  # json holds anything
+        or not name
         or name.startswith(".")
         or "/" in name
         or "\\" in name
@@ -50,7 +51,7 @@ def require_name(name: str, what: str = "a name") -> str:
         raise ValueError(
             f"must be a plain name: {what} becomes a file or folder, so it is not empty, begins with no dot and no "
             f"drive, is at most {LONGEST_BYTES} bytes long, and has neither separators nor control characters; "
-            f"received {name[:80]!r}"
+            f"received {str(name)[:80]!r}"
         )
     return name
 
@@ -154,6 +155,7 @@ class Output:
             yield partial
             files = {Path(below, path.relative_to(partial)).as_posix(): path for path in _files(partial)}
             self.require_free(files)
+            (self.root / below).mkdir(parents=True, exist_ok=True)  # also where nothing is in it
             for name, path in files.items():
                 self._place(name, path, made_of)
 
@@ -172,6 +174,7 @@ class Output:
         with _unfinished(self.root) as folder, _named(folder, (self.root / name).parent):
             partial = folder / Path(name).name
             yield partial
+            self.require_free([name])  # again: the block may have taken hours
             self._place(name, partial, made_of)
 
     def write_text(self, name: str, text: str, made_of: str = "") -> None:
@@ -187,25 +190,18 @@ class Output:
             path = self.root / name
             path.unlink()
             for folder in path.parents:
-                if folder == self.root or any(folder.iterdir()):
+                if folder == self.root or folder.is_symlink() or any(folder.iterdir()):
                     break
                 folder.rmdir()
 
     def owns(self, name: str) -> bool:
         """Whether a file is there, and is as this program wrote it."""
-        path = self.root / name
-        if not path.is_file() or path.is_symlink() or self._leads_out(path):
-            return False
-        stat = path.stat()
-        alike = [each for each in self._written.get(name, []) if each.bytes == stat.st_size]
-        if any(each.mtime_ns == stat.st_mtime_ns for each in alike):
-            return True
-        return bool(alike) and sha256(path) in [each.sha256 for each in alike]
+        return self._as_written(name) is not None
 
     def is_current(self, name: str, made_of: str) -> bool:
-        """Whether the file is there, was made of exactly this, and is as this program wrote it."""
-        latest = self._written.get(name, [])[-1:]
-        return bool(latest) and latest[0].made_of == made_of and self.owns(name)
+        """Whether the file is there, is as this program wrote it, and was made of exactly this."""
+        written = self._as_written(name)
+        return written is not None and written.made_of == made_of
 
     def names(self, below: str = "") -> list[str]:
         """The files of this program that are there, of those whose names begin so, in order."""
@@ -213,11 +209,11 @@ class Output:
 
     def _fault(self, name: str) -> str:
         path = self.root / name
-        if outside := self._leads_out(path):
+        if outside := self._leads_out(path) or self._leads_out(self._record):
             return f"{outside} is a link that leads out of {self.root}; expected a folder of its own, or none yet"
-        for folder in [self.root, *reversed(list(path.parents)[: name.count("/")])]:
-            if folder.exists() and not folder.is_dir():
-                return f"{folder} is a file; expected a folder, or none yet: choose another name or folder"
+        for folder in [self.root, self._record.parent, *reversed(list(path.parents)[: name.count("/")])]:
+            if not folder.is_dir() and (folder.exists() or folder.is_symlink()):
+                return f"{folder} is no folder; expected one, or nothing yet: choose another name or folder"
         if (path.exists() or path.is_symlink()) and not self.owns(name):
             return (
                 f"{path} was not written by this program, or was changed since; it stays as it is: move it away, or "
@@ -245,14 +241,31 @@ class Output:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(partial, self.root / name)
 
-    def reread(self) -> None:
-        """Takes note of what other processes have written meanwhile."""
-        self._written = self._recorded()
+    def _as_written(self, name: str) -> Written | None:
+        """What the record says of the file as it is now; None where it is not there, or people's."""
+        path = self.root / name
+        if not path.is_file() or path.is_symlink() or self._leads_out(path):
+            return None
+        if (found := self._match(path, name)) is None:
+            self._written = self._recorded()  # other processes may have written meanwhile
+            found = self._match(path, name)
+        return found
+
+    def _match(self, path: Path, name: str) -> Written | None:
+        """The latest line that describes a file: by its time, else by its content, as copies have other times."""
+        stat = path.stat()
+        alike = [each for each in reversed(self._written.get(name, [])) if each.bytes == stat.st_size]
+        for each in alike:
+            if each.mtime_ns == stat.st_mtime_ns:
+                return each
+        checksum = sha256(path) if alike else ""
+        return next((each for each in alike if each.sha256 == checksum), None)
 
     def _recorded(self) -> dict[str, list[Written]]:
         found: dict[str, list[Written]] = {}
-        for line in self._record.read_bytes().splitlines() if self._record.is_file() else []:
-            with suppress(ValueError, KeyError, TypeError, AttributeError):  # a line that a kill or a disk tore
+        for line in self._record.read_bytes().split(b"\n") if self._record.is_file() else []:
+            # a line that a kill or a disk tore
+            with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 row = json.loads(line)
                 name = require_path(row.pop("file"))
                 found.setdefault(name, []).append(Written(**row))
@@ -309,7 +322,10 @@ def archive_fault(path: Path) -> str:
 def clear_unfinished(folder: Path) -> None:
     """Removes what processes that were killed left half written in the folder of ours in `folder`."""
     for left in (folder / OWN).glob("writing-*"):
-        with suppress(OSError), (left / LOCK).open("r+") as lock:  # OSError: another process still writes, or cleans
+        if left.is_symlink():
+            continue
+        # Made where a kill fell before it was. OSError: another process still writes, or cleans.
+        with suppress(OSError), (left / LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left)
 

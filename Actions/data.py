@@ -3,11 +3,11 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import Config
 import Utils
-from Files import Output, sha256
+from Files import Output, require_name, sha256
 from Input.prepared import Prepared, Sources
 
 import pydantic
@@ -34,8 +34,8 @@ class Tested(pydantic.BaseModel, frozen=True):
 class Clip(pydantic.BaseModel, frozen=True):
     """What clips.json tells of a track's clips; `gain` is what they were multiplied by."""
 
-    rank: str
-    track: str
+    rank: Literal["best", "median", "worst"]
+    track: Annotated[str, pydantic.AfterValidator(require_name)]
     start_seconds: float
     seconds: float
     gain: float
