@@ -185,10 +185,10 @@ def require_scorable(config: Config.Evaluate) -> None:
         ValueError: if too little or too much is said, or the run is damaged.
     """
     if config.run:
-        configuration_of(config.run)
         for key in ("estimates", "references", "sources", "sums"):
             if getattr(config, key):
                 raise ValueError(f"expected run=RUN or estimates=DIR. Received: run={config.run} and {key}")
+        configuration_of(config.run)
     elif not config.estimates:
         raise ValueError("expected run=RUN or estimates=DIR. Received: neither")
     elif bool(config.prepared) == bool(config.references) or not config.out:

@@ -50,7 +50,6 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
     require_scorable(config)
     faults: list[str] = []
     output = Output(config.out or config.run)
-    output.adopt(Utils.files_of_earlier_versions(output.root))
     scorings: dict[tuple[str, str], Scoring] = {}
     for split, probe in [(split, probe) for split in config.split for probe in ("", *config.probes)]:
         try:
@@ -62,6 +61,7 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
         by_probe = {}
         for probe in [probe for other, probe in scorings if other == split]:
             scoring = scorings[split, probe]
+            output.adopt(Utils.files_of_earlier_versions(output.root))
             faults += score_tracks(scoring, output, config)
             scores = scores_of(scoring, output)
             if not scores.empty:
@@ -222,7 +222,7 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
     output.remove([name for name in before if name.rpartition(".")[0] not in kept])
     waiting = [track for track in scoring.truth.tracks if track.name not in done]
     if done:
-        print(f"note: {len(done)} track(s) of {scoring.below} were scored before; fresh=true scores them again")
+        print(f"note: {len(done)} track(s) of {output.root / scoring.below} were scored before; fresh=true scores them again")
     faults = []
     label = f"scoring {scoring.run}, {Path(scoring.below).name}"
     with workers_of(config.scheduler):

@@ -479,6 +479,7 @@ def run(make_prepared):
     prepared = make_prepared({"a_vn_vc": SAMPLES, "b_fl_vc": SAMPLES, "c_vn_fl": SAMPLES}, "test")
     names = ("fl", "sax", "vc", "vn")
     config = Config.Training(data={"prepared": str(prepared.root), "sources": names, "sample_rate_hz": RATE_HZ})
+    Path("runs/r").mkdir(parents=True)
     Path("runs/r/config.json").write_text(Utils.json_text(Config.to_dict(config)))
     for probe, (kept, leaked) in {"": (0.9, 0), "no_labels": (0, 0), "all_labels": (0.5, 0.1)}.items():
         out = Utils.estimates_dir("runs/r", "test", probe)

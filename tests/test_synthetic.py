@@ -101,7 +101,7 @@ def test_names_and_formats_are_those_of_urmp(dataset):
 
 def test_folder_holds_nothing_else_and_carries_the_licence(dataset):
     names = {path.name for path in dataset.iterdir()}
-    assert names == {row["piece"] for row in rows(dataset)} | {"metadata.json", "LICENSES.md", ".synthetic.json"}
+    assert names == {row["piece"] for row in rows(dataset)} | {"metadata.json", "LICENSES.md", ".synthetic.json", OWN}
     assert (dataset / "LICENSES.md").read_text() == (bank.PACK / "LICENSES.md").read_text()
 
 
