@@ -74,6 +74,9 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
         raise ValueError("\n".join(dict.fromkeys(faults)))
 
 
+SHIFT_DB = 1.0  # a shift that gains less is not worth a word
+
+
 @dataclass(frozen=True)
 class Scoring:
     """What is scored against what.
@@ -104,8 +107,10 @@ class Scoring:
         """Where a track's scores go, relative to the folder of the output."""
         return f"{self.below}/tracks/{track.name}.csv"
 
-    def signals(self, track: Ensemble) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], int]:
+    def signals(self, track: Ensemble) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray | None], int]:
         """A track's references (T, S, C), estimates (T, S, C) and mixture (T, C), and their sample rate.
+
+        Of a single source the sum is no mixture: it is None, unless a recorded one is asked for.
 
         Raises:
             FileNotFoundError, ValueError: if the estimates are missing, broken or of another length.
@@ -115,7 +120,8 @@ class Scoring:
         sounding = [name for name, here in zip(self.scored, Metrics.sounding_sources(references), strict=True) if here]
         required = sounding if self.complete else ()
         estimates = read_stems(self.folder(track), self.scored, rate_hz, mixture.shape, required)
-        return (references, estimates, mixture), rate_hz
+        known = self.mixture == "recorded" or len(self.wanted) > 1
+        return (references, estimates, mixture if known else None), rate_hz
 
     def folder(self, track: Ensemble) -> Path:
         """Where the track's estimates are."""
@@ -222,20 +228,29 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
     output.remove([name for name in before if name.rpartition(".")[0] not in kept])
     waiting = [track for track in scoring.truth.tracks if track.name not in done]
     if done:
-        print(f"note: {len(done)} track(s) of {output.root / scoring.below} were scored before; fresh=true scores them again")
+        where = output.root / scoring.below
+        print(f"note: {len(done)} track(s) of {where} were scored before; fresh=true scores them again")
     faults = []
     label = f"scoring {scoring.run}, {Path(scoring.below).name}"
     with workers_of(config.scheduler):
+        late: dict[str, list[str]] = {}
         calls = joblib.Parallel(n_jobs=config.jobs, return_as="generator_unordered")(
             joblib.delayed(in_folder)(Path.cwd(), score, scoring, track, config.metrics, config.oracles)
             for track in waiting
         )
-        for name, rows in Utils.progress(calls, total=len(waiting), unit="track", label=label):
+        for name, rows, shifts in Utils.progress(calls, total=len(waiting), unit="track", label=label):
             if isinstance(rows, str):
                 faults.append(rows)
                 continue
+            late |= {name: shifts} if shifts else {}
             with output.folder(f"{scoring.below}/tracks", made_of=keys[name]) as folder:
                 Metrics.write_track_scores(rows, folder)
+    if waiting and len(scoring.wanted) == 1 and scoring.mixture == "sum":
+        print("note: a single source says nothing of its mixture; mixture=recorded scores against the recorded one")
+    for name, shifts in list(late.items())[:3]:
+        print(f"note: {name}: {'; '.join(shifts)}; nothing was shifted")
+    if len(late) > 3:
+        print(f"note: {len(late)} tracks in all have estimates that align better when shifted")
     return faults
 
 
@@ -254,15 +269,25 @@ def workers_of(scheduler: str) -> Iterator[None]:
         yield
 
 
-def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tuple[str, pd.DataFrame | str]:
-    """A track's name and its scores, or what is wrong with it. Runs in processes of joblib's."""
+def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tuple[str, pd.DataFrame | str, list[str]]:
+    """A track's name, its scores, or what is wrong with it, and a remark for each source whose estimate is shifted.
+
+    Runs in processes of joblib's.
+    """
     Utils.keep_freed_memory()
     try:
         (references, estimates, mixture), rate_hz = scoring.signals(track)
         about = (scoring.scored, rate_hz, metrics, oracles, scoring.run)
-        return track.name, Metrics.score_track(track.name, references, estimates, mixture, *about)
+        rows = Metrics.score_track(track.name, references, estimates, mixture, *about)
     except (ValueError, OSError) as error:
-        return track.name, str(error)
+        return track.name, Utils.in_words(error), []
+    delays, rises = Metrics.best_alignment(references, estimates, rate_hz)
+    shifts = [
+        f"{source} aligns best with {delay} samples of delay, where its SI-SDR would be {rise:.1f} dB higher"
+        for source, delay, rise in zip(scoring.scored, delays, rises, strict=True)
+        if rise > SHIFT_DB
+    ]
+    return track.name, rows, shifts
 
 
 def scores_of(scoring: Scoring, output: Output) -> pd.DataFrame:

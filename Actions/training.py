@@ -24,7 +24,7 @@ from Learning.finder import HIGHEST, LOWEST, Rising, range_test, suggestion
 from Learning.loop import Loop, Rules
 from Learning.state import Course, course_of_best, keep_newest, read_course, restore, save_state
 from Learning.watchers import Bar, Log, LogScalar, Waiting, Watcher
-from Metrics import loss_curve, rate_curve, spectrogram_grid
+from Metrics import liveliest, loss_curve, rate_curve, spectrogram_grid
 from Models import networks
 from Models.cost import cost
 from Models.separation import WINDOW_SAMPLES, save_separator
@@ -237,7 +237,8 @@ def boards(
     if task.devices.processes > 1:
         yield []
         return
-    listen = functools.partial(audition, separator, task.windows, task.config.training.batch_size, run_dir)
+    numbers = lively_windows(task.windows, task.config.training.batch_size)
+    listen = functools.partial(audition, separator, task.windows, numbers, run_dir)
     rate_hz = task.config.data.sample_rate_hz
     board = Board(run_dir / Utils.BOARD, course, separator, rate_hz, listen, waiting.share)
     try:
@@ -246,16 +247,26 @@ def boards(
         board.close()
 
 
+def lively_windows(windows: Windows, count: int) -> range:
+    """So many consecutive windows in which most sources play, of the track with most of them; looks at its first 64."""
+    track = max(dict.fromkeys(track for track, _ in windows.spans), key=lambda track: len(track.instruments))
+    numbers = [number for number, (of_track, _) in enumerate(windows.spans[: windows.count]) if of_track is track]
+    _, sources = windows.batch(numbers[:64])
+    samples = sources.shape[1]
+    first = liveliest(np.concatenate(sources), count * samples, samples).start // samples
+    return range(numbers[0] + first, min(numbers[0] + first + count, numbers[-1] + 1))
+
+
 def audition(
-    separator: keras.Model, windows: Windows, count: int, run_dir: Path
+    separator: keras.Model, windows: Windows, numbers: range, run_dir: Path
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The first windows for validation, which are consecutive, as they sound now.
+    """Consecutive windows for validation, by their numbers, as they sound now.
 
     Returns:
         Signals (T, C) by name: the mixture, and each source that plays as it is and as it is estimated; and their
         spectrograms (H, W, 3), which are kept in the run's folder too.
     """
-    context, sources = windows.batch(range(min(count, len(windows))))
+    context, sources = windows.batch(numbers)
     heard = {name: context[name] for name in separator.input}
     estimates = np.concatenate(keras.ops.convert_to_numpy(separator.predict_on_batch(heard)))
     references = np.concatenate(sources)

@@ -249,6 +249,30 @@ def test_several_tracks_at_a_time_give_the_same_files(folders, processes, evalua
     assert two.names() == one.names() == sorted(map(str, names))
 
 
+def test_a_single_source_is_scored_and_what_its_mixture_was_is_asked(evaluated, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    add("truth/a", vocals=noise(1), mixture=noise(1) + noise(2))
+    add("mine/a", vocals=noise(1) + 0.1 * noise(3))
+    words = ("estimates=mine", "references=truth", "jobs=1")
+    said = evaluated(*words, "out=scores")
+    assert said.code == 0 and "mixture=recorded scores against the recorded one" in said.out, said.err
+    assert number(scores_of(), "a", "vocals", "SI-SDR")[0] == pytest.approx(20, abs=0.3)
+    assert number(scores_of(), "a", "vocals", "SI-SDRi") == []
+    said = evaluated(*words, "out=recorded", "mixture=recorded")
+    assert said.code == 0 and "note" not in said.out
+    assert number(scores_of("recorded/test"), "a", "vocals", "SI-SDRi")[0] == pytest.approx(20, abs=0.5)
+
+
+def test_an_estimate_that_is_late_is_said_to_be(evaluated, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for track, late in (("a", 0), ("b", 300)):
+        add(f"truth/{track}", vn=noise(1), vc=noise(2))
+        add(f"mine/{track}", vn=np.roll(noise(1), late, axis=0), vc=noise(2))
+    said = evaluated("estimates=mine", "references=truth", "out=scores", "jobs=1")
+    assert "note: b: vn aligns best with 300 samples of delay" in said.out and "note: a" not in said.out
+    assert number(scores_of(), "b", "vn", "SI-SDR")[0] < 0  # said, and not applied
+
+
 # ---------------------------------------------------------------- what is scored again
 
 
