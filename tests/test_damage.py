@@ -1,4 +1,4 @@
-"""A run whose files a disk, a person or another version spoiled: one line with the way out, and nothing more is lost."""
+"""A run whose files a disk, a person or another version spoiled: one line with the way out; nothing more is lost."""
 
 import json
 import os
@@ -161,7 +161,12 @@ FAULTS: dict[str, tuple[str, Callable[[Path], Any], tuple[tuple[str, ...], ...],
         "put it back as it was",
     ),
     "configuration of another version, trained": (CONFIG, with_json(colour="blue"), (TRAIN, SWEEP), "colour was blue"),
-    "configuration of wrong types": (CONFIG, with_json(data=[1], model="x"), (TEST, SEPARATE, EVALUATE), "is a group of keys"),
+    "configuration of wrong types": (
+        CONFIG,
+        with_json(data=[1], model="x"),
+        (TEST, SEPARATE, EVALUATE),
+        "is a group of keys",
+    ),
     "configuration of wrong types, trained": (CONFIG, with_json(data=[1], model="x"), (TRAIN, SWEEP), "other settings"),
     **{f"test.json {how}": (TESTED, spoil, (EVALUATE, COMPARE), RETEST) for how, spoil in WRONG_JSON.items()},
     "test.json of wrong types": (TESTED, with_json(tracks=5), (EVALUATE, COMPARE), RETEST),
