@@ -222,7 +222,8 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
     """Scores what was not scored yet, several tracks at a time, a file after the other; returns what went wrong."""
     keys = {track.name: scoring.key(track, config) for track in scoring.truth.tracks}
     files = {track.name: scoring.file(track) for track in scoring.truth.tracks}
-    done = set() if config.fresh else {name for name, file in files.items() if output.is_current(file, keys[name])}
+    both = {name: [file, file.removesuffix("csv") + "json"] for name, file in files.items()}
+    done = {name for name in both if not config.fresh and all(output.is_current(f, keys[name]) for f in both[name])}
     kept = {file.removesuffix(".csv") for name, file in files.items() if name in done}
     before = output.names(f"{scoring.below}/tracks/")
     output.remove([name for name in before if name.rpartition(".")[0] not in kept])

@@ -1,4 +1,4 @@
-"""A run whose files a disk, a person or another version spoiled: one line with the way out, and nothing is lost."""
+"""A run whose files a disk, a person or another version spoiled: one line with the way out; nothing more is lost."""
 
 import json
 import os
