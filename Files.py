@@ -148,6 +148,7 @@ class Output:
             yield partial
             files = {Path(below, path.relative_to(partial)).as_posix(): path for path in _files(partial)}
             self.require_free(files)
+            (self.root / below).mkdir(parents=True, exist_ok=True)  # also where nothing is in it
             for name, path in files.items():
                 self._place(name, path, made_of)
 

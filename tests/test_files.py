@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripts import ROOT
+from trees import seen_in
 
 # ---------------------------------------------------------------- names
 
@@ -471,21 +472,6 @@ def test_what_another_process_still_writes_is_not_cleared(tmp_path):
 
 
 # ---------------------------------------------------------------- any order of what people and programs do
-
-
-def seen_in(root: Path) -> dict[str, object]:
-    """All that is in a folder and below: bytes and times of files, targets of links; but for our own folders."""
-    seen: dict[str, object] = {}
-    for folder, below, files in os.walk(root):
-        below[:] = [name for name in below if name != OWN or Path(folder, name).is_symlink()]
-        for name in (*below, *files):
-            path = Path(folder, name)
-            where = str(path.relative_to(root))
-            if path.is_symlink():
-                seen[where] = os.readlink(path)
-            else:
-                seen[where] = (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else "folder"
-    return seen
 
 
 STEPS = ("a", "b", "a/b", "a/c", "a/b/c", "b/a", "ä ö/🎻")

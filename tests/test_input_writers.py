@@ -106,7 +106,12 @@ def test_what_is_beyond_full_scale_is_cut_and_does_not_wrap(tmp_path, form):
 @pytest.mark.parametrize(
     ("form", "rate_hz", "channels", "message"),
     [
-        (Format("mp3"), 96_000, 1, "expected at most 2 channels and a rate of 8000, .* for mp3. .* 1 channel.* 96000 Hz"),
+        (
+            Format("mp3"),
+            96_000,
+            1,
+            "expected at most 2 channels and a rate of 8000, .* for mp3. .* 1 channel.* 96000 Hz",
+        ),
         (Format("mp3"), 7_999, 2, "for mp3"),
         (Format("mp3"), 44_100, 3, "for mp3. Received: 3 channel"),
         (Format("flac"), 44_100, 9, "expected at most 8 channels and 655350 Hz for flac. Received: 9"),
