@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 import Config
 import Utils
-from Files import OWN, Output, clear_unfinished
+from Files import OWN, RECORD, Output, clear_unfinished, whole_file
 
 pandas = sys.modules.get("pandas")
 with warnings.catch_warnings():  # sacred 0.8.7 imports pkg_resources, which warns of its own end
@@ -152,8 +152,8 @@ class RunFolder(FileStorageObserver):
         """Called by Sacred every ten seconds; a run that is killed meanwhile keeps the whole file of before."""
         if self.follows or self.dir is None:
             return
-        super().save_json(obj, filename + ".partial")
-        os.replace(Path(self.dir, filename + ".partial"), Path(self.dir, filename))
+        with whole_file(Path(self.dir, filename).absolute()) as partial:
+            super().save_json(obj, str(partial))
 
     def save_cout(self) -> None:
         """Called by Sacred with what the script printed."""
@@ -212,8 +212,11 @@ def _make_room(folder: Path, config: Config.Tree) -> None:
     """Clears a folder for a run that starts over; raises ValueError where it must stay and cannot go on."""
     if not folder.exists():
         return
-    if not (folder / "config.json").is_file() and not _is_empty(folder):
-        raise ValueError(f"{folder} exists already and is no run (it holds no config.json): choose another name=...")
+    if not _is_run(folder) and not _is_empty(folder):
+        raise ValueError(f"{folder} exists already and is no run: choose another name=...")
+    for name in (*SACRED_FILES, *Utils.TRAINING_FILES):
+        if (folder / name).is_dir():
+            raise ValueError(f"{folder / name} is a folder; expected a file of the run, or nothing yet: move it away")
     if config["fresh"] and (source := config.get("continue_from")) and Path(source).resolve() == folder.resolve():
         raise ValueError(f"{folder} cannot both start over and lend its weights: choose another name=...")
     if config["fresh"] or _is_empty(folder):
@@ -235,18 +238,29 @@ def _clear(folder: Path) -> None:
     output.adopt(Utils.files_of_earlier_versions(folder))
     output.remove(output.names())
     for name in (*SACRED_FILES, *Utils.TRAINING_FILES):
-        for path in (folder / name, folder / f"{name}.partial"):
-            path.unlink(missing_ok=True)
-    for path in (folder / Utils.BOARD).glob("events.out.tfevents.*"):
+        (folder / name).unlink(missing_ok=True)
+    board = folder / Utils.BOARD
+    if board.is_symlink():
+        return  # it may hold the events of other runs
+    for path in board.glob("events.out.tfevents.*"):
         path.unlink()
     with contextlib.suppress(OSError):  # there is none, or people's files are in it
-        (folder / Utils.BOARD).rmdir()
+        board.rmdir()
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds a run; people keep files called config.json too."""
+    beside = (folder / OWN / RECORD, folder / Utils.BEST, folder / Utils.STATE)
+    return (folder / "config.json").is_file() and (
+        any(path.is_file() for path in beside) or bool(Utils.run_status(folder))
+    )
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a run stopped before it wrote anything of its own, as after a mistake in the command line."""
-    names = {path.name.removesuffix(".partial") for path in folder.iterdir()}
-    return names <= {".lock", OWN, *SACRED_FILES} and not Output(folder).names()
+    """Whether nothing is in a folder, or a run that stopped before it wrote anything of its own."""
+    names = {path.name for path in folder.iterdir()} - {".lock", OWN}
+    begun = (folder / OWN / RECORD).is_file() or Utils.run_status(folder)
+    return not names or bool(begun and names <= set(SACRED_FILES) and not Output(folder).names())
 
 
 def differences(folder: Path, config: Config.Tree) -> list[str]:
@@ -271,12 +285,12 @@ def folder_of(run: sacred.run.Run) -> Path:
 
 def is_taken(folder: Path) -> bool:
     """Whether another process has locked a folder, as one does that trains its run."""
+    if not (folder / ".lock").exists():
+        return False  # there is no such run yet
     try:
         locked(folder).close()
     except ValueError:
         return True
-    except OSError:  # there is no such run yet
-        return False
     return False
 
 
@@ -286,7 +300,7 @@ def locked(folder: Path) -> TextIO:
     Raises:
         ValueError: if another process is in.
     """
-    file = open(folder / ".lock", "w")
+    file = open(folder / ".lock", "a")  # which leaves what may be in a file of that name
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -6,6 +6,7 @@ import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import io
 import json
 import math
 import os
@@ -18,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from Files import require_path
 
 import numpy as np
 from tqdm import tqdm
@@ -94,6 +97,8 @@ def errors_in_one_line(script_name: str) -> Iterator[None]:
     Args:
         script_name: what stands before `: error:`, like `Training.py`.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no characters
     try:
         yield
     except KeyboardInterrupt as error:
@@ -201,7 +206,7 @@ def run_status(run_dir: str | Path) -> str:
     """What Sacred last wrote of a run: RUNNING, COMPLETED, INTERRUPTED or FAILED; empty where there is none."""
     try:
         return str(json.loads(Path(run_dir, "run.json").read_text())["status"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
@@ -259,11 +264,16 @@ def files_of_earlier_versions(folder: Path) -> list[str]:
     for path in folder.rglob(CLIPS):
         files += [path, *(clip for rank in RANKS for clip in path.parent.glob(f"{rank}/*.flac"))]
     for path in folder.rglob("tracks/scored.jsonl"):
-        names = re.findall(r'"track": "(.+?)"', path.read_text())
-        files += [path, *(path.parent / f"{name}.{ending}" for name in names for ending in ("csv", "json"))]
-        files += [path.parents[1] / f"{name}.{ending}" for name in ("summary", "probes") for ending in ("csv", "md")]
-        files += [path.parents[1] / name for name in ("scores.csv", "boxplot.png", "spectrograms.png")]
-    return [path.relative_to(folder).as_posix() for path in files]
+        with contextlib.suppress(OSError, ValueError):
+            names = re.findall(r'"track": "(.+?)"', path.read_text())
+            files += [path, *(path.parent / f"{name}.{ending}" for name in names for ending in ("csv", "json"))]
+            files += [path.parents[1] / f"{name}.{kind}" for name in ("summary", "probes") for kind in ("csv", "md")]
+            files += [path.parents[1] / name for name in ("scores.csv", "boxplot.png", "spectrograms.png")]
+    names = []
+    for path in files:
+        with contextlib.suppress(ValueError):  # a name that leads elsewhere, which none of ours ever did
+            names.append(require_path(path.relative_to(folder).as_posix()))
+    return names
 
 
 def listing(folder: Path) -> str:
