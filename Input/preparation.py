@@ -50,6 +50,7 @@ def prepare(
         ValueError: one line for every audio file that is missing, unreadable or of another length than the others of
             its track, the other tracks being prepared all the same; or if `out` holds a data set of another rate or
             other channels, or anything else, or some of what is to be read.
+        FileExistsError: if something that this program did not write is in the place of a part or of the manifest.
         OSError: if the disk is full or a worker was killed; the same call goes on from there.
     """
     _require_apart(tracks, out)
@@ -59,12 +60,13 @@ def prepare(
     finished = (out / MANIFEST).is_file() and not (out / JOURNAL).is_file()
     if not waiting and finished and len(done) == len(tracks):
         return []
-    with whole_file(out / JOURNAL) as partial:
-        partial.write_text("".join(_line(row) for row in [_header(sample_rate_hz, channels), *done.values()]))
-    (out / MANIFEST).unlink(missing_ok=True)  # after the journal: one of the two always says what this folder is
     former = {part.file for record in done.values() for part in record.files}
     output = Output(out)
-    output.adopt(former)
+    output.adopt({MANIFEST, *former})
+    output.require_free([MANIFEST, *(name for track in waiting for name in track.stems)])
+    with whole_file(out / JOURNAL) as partial:
+        partial.write_text("".join(_line(row) for row in [_header(sample_rate_hz, channels), *done.values()]))
+    output.remove([MANIFEST])  # after the journal: one of the two always says what this folder is
     faults: list[str] = []
     remarks: list[Remark] = []
     jobs = [(track, out, sample_rate_hz, channels) for track in waiting]
@@ -88,8 +90,7 @@ def prepare(
     )
     wanted = {part.file for track in manifest.tracks for part in track.files}
     output.remove(former - wanted)  # of tracks and parts that are no longer there
-    with whole_file(out / MANIFEST) as partial:
-        partial.write_text(manifest.model_dump_json(indent=1))
+    output.write_text(MANIFEST, manifest.model_dump_json(indent=1))
     (out / JOURNAL).unlink()
     return in_words(remarks)
 
@@ -104,10 +105,11 @@ def _require_apart(tracks: list[SourceTrack], out: Path) -> None:
 
 def _already_prepared(out: Path, sample_rate_hz: int, channels: int) -> dict[str, Track]:
     """What a finished or an interrupted preparation left in `out`, by track."""
+    begun = _read_journal(out / JOURNAL) if (out / JOURNAL).is_file() else None
     if (out / MANIFEST).is_file():
         manifest = Prepared(out).manifest
-    elif (out / JOURNAL).is_file():
-        manifest = _read_journal(out / JOURNAL)
+    elif begun:
+        manifest = begun
     elif any(not path.name.startswith(".") for path in out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no prepared data set; choose an empty folder")
     else:
@@ -121,10 +123,12 @@ def _already_prepared(out: Path, sample_rate_hz: int, channels: int) -> dict[str
 
 
 def _read_journal(path: Path) -> Manifest:
-    header, *lines = path.read_text().split("\n")[:-1]  # a line without its end was cut by the kill
-    return Manifest.model_validate_json(header).model_copy(
-        update={"tracks": tuple(Track.model_validate_json(line) for line in lines)}
-    )
+    try:
+        header, *lines = path.read_text().split("\n")[:-1]  # a line without its end was cut by the kill
+        tracks = tuple(Track.model_validate_json(line) for line in lines)
+        return Manifest.model_validate_json(header).model_copy(update={"tracks": tracks})
+    except ValueError:
+        raise ValueError(f"{path} is damaged, or none of this program's; move it away and prepare again") from None
 
 
 def _header(sample_rate_hz: int, channels: int) -> Manifest:

@@ -70,6 +70,11 @@ class SourceTrack:
         """The instrument codes of the parts."""
         return frozenset(part.instrument for part in self.parts)
 
+    @property
+    def stems(self) -> list[str]:
+        """The files that it becomes, relative to the prepared data set."""
+        return [f"{self.name}/{_file(part)}" for part in self.files]
+
 
 def recorded_mixture(path: Path, stream: int = 0) -> SourcePart:
     """A file as a track's recorded mixture."""
@@ -84,7 +89,7 @@ def prepare_track(track: SourceTrack, out: Path, sample_rate_hz: int, channels: 
         FileExistsError: if something that this program did not write is in the place of a part.
     """
     output = Output(out)
-    output.require_free([f"{track.name}/{_file(part)}" for part in track.files])
+    output.require_free(track.stems)
     rates_hz, remarks = _require_sound(track, channels)
     with output.folder(track.name) as folder:
         written, faults = [], []

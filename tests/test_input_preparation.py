@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from Files import OWN
 from Input.preparation import JOURNAL, SourcePart, SourceTrack, prepare, prepare_track
 from Input.prepared import FULL_SCALE, MANIFEST, Prepared, Sources
 from Input.remarks import Remark, in_words
@@ -55,7 +56,11 @@ def tracks(root: Path) -> list[SourceTrack]:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and OWN not in path.parts
+    }
 
 
 def stamps(root: Path) -> dict[str, tuple[int, int]]:
@@ -421,7 +426,7 @@ def test_every_faulty_track_is_named_and_the_good_ones_are_prepared(tmp_path):
     )
     with pytest.raises(FileNotFoundError, match=f"{out} holds no manifest.json"):
         Prepared(out)
-    assert sorted(path.name for path in out.iterdir()) == ["a", "b", "c", JOURNAL]
+    assert sorted(path.name for path in out.iterdir()) == [OWN, "a", "b", "c", JOURNAL]
     before = stamps(out)
     prepare(given, out, sample_rate_hz=RATE_HZ, workers=1)
     assert (

@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from Files import require_name
+
 from ..track_preparation import SourcePart, SourceTrack, recorded_mixture
 from .layouts import visible
 
@@ -113,7 +115,7 @@ def _piece(folder: Path, row: dict) -> tuple[SourceTrack, list[str]]:
     mixture = recorded_mixture(mixtures["_"][0]) if mixtures else None
     if mixture is None:
         remarks.append(f"{folder.name} has no file AuMix_*; its mixture is the sum of its parts")
-    split = row.get("split", SPLIT_OF_TITLE.get(title, "train"))
+    split = require_name(row.get("split", SPLIT_OF_TITLE.get(title, "train")), f"the split of {folder.name}")
     return SourceTrack(folder.name, split, str(row.get("group", title)), tuple(parts), mixture), remarks
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from Files import OWN, Output, whole_file
+from Files import OWN, Output, require_name, whole_file
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .splits import URMP_LINEUPS
 from .urmp_folder import folder_name, midi_score, part_name, piece_files, write_piece
 
 METADATA = "metadata.json"
+LICENSES = "LICENSES.md"
 ARGUMENTS = ".synthetic.json"
 BANK_CHOICES = (*BANKS, "both")
 FEWEST_PIECES = 4
@@ -83,9 +84,14 @@ def render_dataset(
         return
     plan = plan_pieces(pieces, seconds, seed, bank, chosen)
     files = {piece.number: piece_files(piece_name(piece, pieces), _part_names(piece, pieces)) for piece in plan}
-    output = _begun(out, arguments, [name for names in files.values() for name in names])
+    output = Output(out)
+    output.adopt([METADATA, LICENSES, *(name for names in files.values() for name in names)])
     missing = [piece for piece in plan if not all(map(output.owns, files[piece.number]))]
-    output.require_free([name for piece in missing for name in files[piece.number]])
+    output.require_free([METADATA, LICENSES, *(name for piece in missing for name in files[piece.number])])
+    output.remove([METADATA])  # the sign of a complete set
+    with whole_file(out / ARGUMENTS) as partial:
+        partial.write_text(_json(arguments))
+    output.write_text(LICENSES, (PACK / LICENSES).read_text(encoding="utf-8"))
     jobs = [(out, pieces, sample_rate_hz, piece) for piece in missing]
     for done, rendered in enumerate(in_parallel(render_piece, jobs, workers), pieces - len(missing) + 1):
         rendered.result()
@@ -164,8 +170,8 @@ def _check_folder(out: Path, arguments: dict[str, object]) -> None:
     if not out.exists() or all(path.name == OWN for path in out.iterdir()):
         return
     try:
-        made_with = json.loads((out / ARGUMENTS).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        made_with = {**json.loads((out / ARGUMENTS).read_text())}
+    except (OSError, ValueError, TypeError):
         raise ValueError(
             f"{out}: expected a new or empty folder, or one that the same call began, received one with other files"
         ) from None
@@ -180,21 +186,9 @@ def _check_folder(out: Path, arguments: dict[str, object]) -> None:
 def _is_complete(out: Path) -> bool:
     try:
         rows = json.loads((out / METADATA).read_text())
-    except FileNotFoundError:
+        return all((out / require_name(row["piece"])).is_dir() for row in rows)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return all((out / row["piece"]).is_dir() for row in rows)
-
-
-def _begun(out: Path, arguments: dict[str, object], pieces: list[str]) -> Output:
-    """The folder, ready for pieces; metadata.json, the sign of a complete set, goes until it is one again."""
-    output = Output(out)
-    output.adopt([METADATA, "LICENSES.md", *pieces])
-    output.require_free([METADATA, "LICENSES.md"])
-    output.remove([METADATA])
-    with whole_file(out / ARGUMENTS) as partial:
-        partial.write_text(_json(arguments))
-    output.write_text("LICENSES.md", (PACK / "LICENSES.md").read_text(encoding="utf-8"))
-    return output
 
 
 def _number(piece: Piece, pieces: int) -> str:
