@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import Utils
-from Files import STEMS, is_recorded, require_path
+from Files import STEMS, Output, is_recorded, require_path
 
 FILENAME = "{track}/{stem}.{ext}"
 PLACEHOLDERS = ("track", "trackext", "stem", "ext")
@@ -39,6 +39,13 @@ def main(arguments: list[str] | None = None) -> None:
         form = Format(options.ending, options.subtype, options.mp3_bitrate)
         clip_mode = options.clip_mode or ("none" if form.holds_all else "rescale")
         order = Order(options.run, tuple(options.labels), stems, options.out, options.filename, form, clip_mode)
+        names = [name for path in paths for name in order.files(path).values()]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"several stems would be one file: {', '.join(doubled[:3])}; expected --filename with {{track}} and "
+                f"{{stem}} that tells them apart. Received: {options.filename}"
+            )
+        Output(options.out).require_free(names)
         faults = []
         for _, remarks, fault in separate_files(paths, order, options.jobs):
             faults += [fault] if fault else []

@@ -19,6 +19,7 @@ from Input.stems import flac, stem_files
 import numpy as np
 import pandas as pd
 
+FILES = ("report.html", "scores.csv", "paired.csv", "boxplot.png", "heatmap.png", "curves.png")
 COMPARED = ("SDR", "uSDR", "SI-SDR", "ISR", "SIR", "SAR")
 OF_THE_RUN_ALONE = ("name", "fresh")  # settings that say nothing about what it computes
 SCORES_NOTE = (
@@ -70,13 +71,14 @@ def compare(folders: Sequence[Path], split: str, out: Path) -> list[Metrics.Tabl
         *paired_table(paired),
         Metrics.Table("SDR by source, median over frames (dB)", *Metrics.source_table(scores)),
     ]
+    clips = clips_of(runs[0], split)
     output = Output(out)
-    output.require_free(["report.html"])
+    output.require_free([*FILES, *(f"clip_{clip['rank']}.png" for clip in clips)])
     for name, rows in {"scores": scores, "paired": paired}.items():
         output.write_text(f"{name}.csv", rows.to_csv(index=False))
     names = [run.name for run in first_of_each(runs)]
     title = f"{' and '.join(names) if len(names) <= 3 else f'{len(names)} runs'} on {split}"
-    drawn, heard = list(pictures(runs, scores, output)), list(passages(runs, split, output))
+    drawn, heard = list(pictures(runs, scores, output)), list(passages(runs, split, clips, output))
     with output.file("report.html") as partial:
         Metrics.write_report(title, tables, drawn, heard, partial)
     return tables
@@ -241,14 +243,34 @@ def pictures(runs: Sequence[Run], scores: pd.DataFrame, output: Output) -> Itera
         yield Metrics.Picture("Losses", output.root / "curves.png")
 
 
-def passages(runs: Sequence[Run], split: str, output: Output) -> Iterator[Metrics.Passage]:
+def clips_of(run: Run, split: str) -> list[dict]:
+    """What a run's clips.json tells; nothing where it kept no clips.
+
+    Raises:
+        ValueError: if it is damaged, or a rank or a track is none.
+    """
+    path = Utils.listening_dir(run.folder, split) / Utils.CLIPS
+    if not path.is_file():
+        return []
+    again = f"python Test.py with run={run.folder} split={split}"
+    clips = Utils.read_json(path, again)
+    try:
+        for clip in clips:
+            require_name(clip["track"], "a track")
+            if clip["rank"] not in Utils.RANKS:
+                raise ValueError(f"its ranks must be among {', '.join(Utils.RANKS)}; received {clip['rank']!r}")
+            float(clip["start_seconds"]), float(clip["seconds"]), float(clip["gain"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); make it again with  {again}") from None
+    return clips
+
+
+def passages(runs: Sequence[Run], split: str, clips: Sequence[dict], output: Output) -> Iterator[Metrics.Passage]:
     """The clips that the first run kept, beside what the other runs made of the same seconds."""
     folder = Utils.listening_dir(runs[0].folder, split)
-    again = f"python Test.py with run={runs[0].folder} split={split}"
-    clips = Utils.read_json(folder / Utils.CLIPS, again) if (folder / Utils.CLIPS).is_file() else []
     heard = [run for run in first_of_each(runs) if Utils.estimates_dir(run.folder, split).is_dir()]
     for clip in clips:
-        kept = folder / require_name(clip["rank"], "a rank")
+        kept = folder / clip["rank"]
         rate_hz = audio_info(kept / "mixture.flac").sample_rate_hz
         mixture = read_audio(kept / "mixture.flac")
         by_source = {}
@@ -275,7 +297,7 @@ def passages(runs: Sequence[Run], split: str, output: Output) -> Iterator[Metric
 
 def estimate(run: Run, split: str, clip: dict, source: str, rate_hz: int, like: np.ndarray) -> np.ndarray:
     """What a run made of a source in the seconds of a clip, as loud as in the clip; silence where it has no file."""
-    folder = Utils.estimates_dir(run.folder, split) / require_name(clip["track"], "a track")
+    folder = Utils.estimates_dir(run.folder, split) / clip["track"]
     path = stem_files(folder).get(source) if folder.is_dir() else None
     if path is None:
         return np.zeros_like(like)

@@ -20,6 +20,10 @@ import joblib
 import numpy as np
 import pandas as pd
 
+TABLES = ("scores.csv", "summary.csv", "summary.md")
+PICTURES = ("boxplot.png", "spectrograms.png")
+PROBES = ("probes.csv", "probes.md")
+
 
 def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
     """Scores the estimates of every track of each split and of each of its probes, and writes all files.
@@ -37,14 +41,17 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
     faults: list[str] = []
     output = Output(config.out or config.run)
     output.adopt(Utils.files_of_earlier_versions(output.root))
+    scorings: dict[tuple[str, str], Scoring] = {}
+    for split, probe in [(split, probe) for split in config.split for probe in ("", *config.probes)]:
+        try:
+            scorings[split, probe] = of_run(config, split, probe) if config.run else of_folders(config, split)
+        except (ValueError, FileNotFoundError) as error:
+            faults.append(str(error))
+    output.require_free([name for scoring in scorings.values() for name in written(scoring, output, config)])
     for split in config.split:
         by_probe = {}
-        for probe in ("", *config.probes):
-            try:
-                scoring = of_run(config, split, probe) if config.run else of_folders(config, split)
-            except (ValueError, FileNotFoundError) as error:
-                faults.append(str(error))
-                continue
+        for probe in [probe for other, probe in scorings if other == split]:
+            scoring = scorings[split, probe]
             faults += score_tracks(scoring, output, config)
             scores = scores_of(scoring, output)
             if not scores.empty:
@@ -184,15 +191,25 @@ def require_some(estimates_dir: Path, truth: References) -> None:
         )
 
 
+def written(scoring: Scoring, output: Output, config: Config.Evaluate) -> Iterator[str]:
+    """The files that a split, or a probe of it, is to get, relative to the folder of the output."""
+    for track in scoring.truth.tracks:
+        csv = scoring.file(track)
+        if config.fresh or not output.is_current(csv, scoring.key(track, config)):
+            yield from (csv, csv.removesuffix("csv") + "json")
+    yield from (f"{scoring.below}/{name}" for name in (*TABLES, *PICTURES))
+    if config.probes:
+        yield from (f"{scoring.below}/{name}" for name in PROBES)
+
+
 def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> list[str]:
     """Scores what was not scored yet, several tracks at a time, a file after the other; returns what went wrong."""
     keys = {track.name: scoring.key(track, config) for track in scoring.truth.tracks}
     files = {track.name: scoring.file(track) for track in scoring.truth.tracks}
     done = set() if config.fresh else {name for name, file in files.items() if output.is_current(file, keys[name])}
     kept = {file.removesuffix(".csv") for name, file in files.items() if name in done}
-    output.require_free([f for n, file in files.items() if n not in done for f in (file, file[:-3] + "json")])
-    written = output.names(f"{scoring.below}/tracks/")
-    output.remove([name for name in written if name.rpartition(".")[0] not in kept])
+    before = output.names(f"{scoring.below}/tracks/")
+    output.remove([name for name in before if name.rpartition(".")[0] not in kept])
     waiting = [track for track in scoring.truth.tracks if track.name not in done]
     if done:
         print(f"note: {len(done)} track(s) of {scoring.below} were scored before; fresh=true scores them again")
@@ -232,18 +249,15 @@ def scores_of(scoring: Scoring, output: Output) -> pd.DataFrame:
 def write_summary(scores: pd.DataFrame, scoring: Scoring, output: Output) -> str:
     """Writes all tracks' scores, their summary as csv and Markdown, and the pictures; returns a table for a screen."""
     summary = Metrics.summarise(scores)
-    files = {
-        "scores.csv": scores.to_csv(index=False),
-        "summary.csv": summary.to_csv(index=False),
-        "summary.md": Metrics.markdown_table(summary) + "\n",
-    }
-    for name, text in files.items():
+    texts = (scores.to_csv(index=False), summary.to_csv(index=False), Metrics.markdown_table(summary) + "\n")
+    for name, text in zip(TABLES, texts, strict=True):
         output.write_text(f"{scoring.below}/{name}", text, scoring.made_of)
-    with output.file(f"{scoring.below}/boxplot.png") as png:
+    boxplot, spectrograms = PICTURES
+    with output.file(f"{scoring.below}/{boxplot}") as png:
         Metrics.score_boxplot(scores, png)
     median = next(track for track in scoring.truth.tracks if track.name == median_track(scores))
     (references, estimates, mixture), rate_hz = scoring.signals(median)
-    with output.file(f"{scoring.below}/spectrograms.png") as png:
+    with output.file(f"{scoring.below}/{spectrograms}") as png:
         Metrics.separation_figure(mixture, references, estimates, scoring.scored, rate_hz, png)
     return Metrics.table(summary)
 
@@ -253,8 +267,8 @@ def write_probes(by_probe: Mapping[str, pd.DataFrame], output: Output, folder: s
     changes = Metrics.probe_changes(by_probe)
     headings, cells = Metrics.probe_table(changes)
     text = Utils.markdown_table(headings, cells) + "\n\n" + Metrics.PROBE_NOTE
-    output.write_text(f"{folder}/probes.csv", changes.to_csv(index=False))
-    output.write_text(f"{folder}/probes.md", text + "\n")
+    for name, content in zip(PROBES, (changes.to_csv(index=False), text + "\n"), strict=True):
+        output.write_text(f"{folder}/{name}", content)
     return output.root / folder, text
 
 

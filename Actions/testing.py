@@ -1,6 +1,6 @@
 """A run and a split -> estimates, the loss, and clips to listen to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,18 +44,19 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
     prepared, wanted = opened(config.prepared or data.prepared, config.run), sources_of(data)
     output = Output(config.run)
     output.adopt(Utils.files_of_earlier_versions(run.folder))
-    for split in config.split:
-        truth = PreparedReferences(prepared, prepared.split(split, config.parts or data.parts))
+    truths = {
+        split: PreparedReferences(prepared, prepared.split(split, config.parts or data.parts)) for split in config.split
+    }
+    output.require_free(
+        [name for split, truth in truths.items() for name in written(truth, wanted.names, split, config.probes)]
+    )
+    for split, truth in truths.items():
         names, labels = [track.name for track in truth.tracks], [wanted.labels(track) for track in truth.tracks]
         for probe in ("", *config.probes):
             what = f"{split}, {probe}" if probe else split
             told = probed_labels(probe, names, labels) if probe else labels
             out = Utils.estimates_dir(config.run, split, probe)
-            below = out.relative_to(config.run).as_posix()
-            output.require_free(
-                [f"{below}/{name}/{source}.wav" for name in names for source in wanted.names]
-                + [f"{below}/{Utils.TESTED}"]
-            )
+            below = Utils.estimates_dir("", split, probe).as_posix()
             # Estimates of other weights must not be taken for these; the sign that they are finished goes first.
             output.remove([f"{below}/{Utils.TESTED}"])
             output.remove(output.names(f"{below}/"))
@@ -76,6 +77,18 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
                 f"{below}/{Utils.TESTED}", Utils.json_text(made | {"mixture": config.mixture, "tracks": names})
             )
             yield what, float(np.mean(losses)), out
+
+
+def written(truth: PreparedReferences, sources: Sequence[str], split: str, probes: Sequence[str]) -> Iterator[str]:
+    """The files that a split may get, relative to the run."""
+    for probe in ("", *probes):
+        folder = Utils.estimates_dir("", split, probe).as_posix()
+        yield f"{folder}/{Utils.TESTED}"
+        yield from (f"{folder}/{track.name}/{source}.wav" for track in truth.tracks for source in sources)
+    clips = Utils.listening_dir("", split).as_posix()
+    kinds = ["mixture", *(f"{source}.{kind}" for source in sources for kind in ("reference", "estimate"))]
+    yield f"{clips}/{Utils.CLIPS}"
+    yield from (f"{clips}/{rank}/{kind}.flac" for rank in Utils.RANKS for kind in kinds)
 
 
 def separate_track(separator: keras.Model, lengths: Lengths, mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
