@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+from Files import require_name
+
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 Tree = Mapping[str, Any]
@@ -64,6 +66,13 @@ def _folder_name(name: str) -> str:
     return name
 
 
+def _file_name(name: str) -> str:
+    try:
+        return require_name(name)
+    except ValueError:
+        raise ValueError("must be a plain name, without separators: it becomes a file's") from None
+
+
 def _odd(taps: int) -> int:
     if taps % 2 == 0:
         raise ValueError("must be odd")
@@ -95,6 +104,10 @@ def _weighted_losses(expression: str) -> str:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
 """Distinct names, given as a list or as `vn,vc`."""
+
+SourceName = Annotated[str, AfterValidator(_file_name)]
+SourceNames = Annotated[tuple[SourceName, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
+"""Distinct names that are safe as those of files."""
 
 Odd = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 """The taps of a filter that has a middle."""
@@ -310,7 +323,7 @@ class Data(Group):
 
     prepared: str = ""
     """Folder of a prepared data set, made by Prepare.py; needed for training."""
-    sources: Names = Field(URMP_SOURCES, min_length=1)
+    sources: SourceNames = Field(URMP_SOURCES, min_length=1)
     """Classes that the model emits, in the order of its outputs: instruments of the data set, or sums of them."""
     sums: dict[str, Names] = {"accompaniment": ("bass", "drums", "other")}
     """The instruments of each source that holds several."""
