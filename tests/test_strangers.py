@@ -59,6 +59,8 @@ def place(place):
         Path("solo", instrument).mkdir(parents=True)
         for number in range(4):
             soundfile.write(Path("solo", instrument, f"{instrument}{number}.wav"), noise[number], RATE_HZ)
+    for command, source in (("stems", "own"), ("solos", "solo")):
+        assert call("Prepare.py", command, source, f"of_{source}", *PREPARE) == 0
     Path("songs").mkdir()
     for name, sound in (("first", noise[0]), ("second", noise[1])):
         soundfile.write(Path("songs", f"{name}.wav"), sound, RATE_HZ)
@@ -118,14 +120,6 @@ def changed_source(path: str) -> Callable[[], object]:
     return change
 
 
-def prepared_before(command: str, source: str, changed: str) -> Callable[[], object]:
-    def prepare() -> None:
-        assert call("Prepare.py", command, source, f"of_{source}", *PREPARE) == 0
-        changed_source(changed)()
-
-    return prepare
-
-
 def interrupted_render() -> None:
     Path("urmp/metadata.json").unlink()
     shutil.rmtree(next(iter(sorted(Path("urmp").glob("1_*" if Path("urmp/1_").exists() else "0*_*")))))
@@ -147,12 +141,8 @@ DEEDS = {
     "urmp again": Deed(
         "Prepare.py", ("urmp", "urmp", "prepared", *PREPARE), "prepared", changed_source("urmp/*/AuSep_1*.wav")
     ),
-    "stems again": Deed(
-        "Prepare.py", ("stems", "own", "of_own", *PREPARE), "of_own", prepared_before("stems", "own", "own/one/*")
-    ),
-    "solos again": Deed(
-        "Prepare.py", ("solos", "solo", "of_solo", *PREPARE), "of_solo", prepared_before("solos", "solo", "solo/*/*")
-    ),
+    "stems again": Deed("Prepare.py", ("stems", "own", "of_own", *PREPARE), "of_own", changed_source("own/one/*")),
+    "solos again": Deed("Prepare.py", ("solos", "solo", "of_solo", *PREPARE), "of_solo", changed_source("solo/*/*")),
     "trained on": Deed("Training.py", ("with", *TINY, "name=tiny"), "runs/tiny"),
     "trained afresh": Deed("Training.py", ("with", *TINY, "name=tiny", "fresh=true"), "runs/tiny"),
     "trained from": Deed("Training.py", ("with", *TINY, "name=next", "continue_from=runs/tiny"), "runs/next", new=True),
