@@ -62,6 +62,7 @@ def compare(folders: Sequence[Path], split: str, out: Path) -> list[Metrics.Tabl
     Raises:
         FileNotFoundError, ValueError: if one of them has no scores of the split, or they have no track in common.
     """
+    clips = clips_of(folders[0], split)
     runs = named([read_run(folder, name, split) for folder, name in zip(folders, folder_names(folders), strict=True)])
     scores, note = in_common(runs)
     paired = Metrics.compare_runs(scores, [name for name in COMPARED if name in set(scores["metric"])])
@@ -71,7 +72,6 @@ def compare(folders: Sequence[Path], split: str, out: Path) -> list[Metrics.Tabl
         *paired_table(paired),
         Metrics.Table("SDR by source, median over frames (dB)", *Metrics.source_table(scores)),
     ]
-    clips = clips_of(runs[0], split)
     output = Output(out)
     output.require_free([*FILES, *(f"clip_{clip.rank}.png" for clip in clips)])
     for name, rows in {"scores": scores, "paired": paired}.items():
@@ -225,14 +225,14 @@ def pictures(runs: Sequence[Run], scores: pd.DataFrame, output: Output) -> Itera
         yield Metrics.Picture("Losses", output.root / "curves.png")
 
 
-def clips_of(run: Run, split: str) -> list[Clip]:
+def clips_of(folder: Path, split: str) -> list[Clip]:
     """What a run's clips.json tells; nothing where it kept no clips.
 
     Raises:
         ValueError: if it is damaged, or a rank or a track is none.
     """
-    path = Utils.listening_dir(run.folder, split) / Utils.CLIPS
-    again = f"python Test.py with run={run.folder} split={split}"
+    path = Utils.listening_dir(folder, split) / Utils.CLIPS
+    again = f"python Test.py with run={folder} split={split}"
     return read_json(path, list[Clip], again) if path.is_file() else []
 
 

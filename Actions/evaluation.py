@@ -33,6 +33,7 @@ import pandas as pd
 TABLES = ("scores.csv", "summary.csv", "summary.md")
 PICTURES = ("boxplot.png", "spectrograms.png")
 PROBES = ("probes.csv", "probes.md")
+SHIFT_DB = 1.0  # a shift that gains less is not worth a word
 
 
 def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
@@ -56,12 +57,13 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
             scorings[split, probe] = of_run(config, split, probe) if config.run else of_folders(config, split)
         except (ValueError, FileNotFoundError) as error:
             faults.append(str(error))
+    if scorings:
+        output.adopt(Utils.files_of_earlier_versions(output.root))
     output.require_free([name for scoring in scorings.values() for name in written(scoring, output, config)])
     for split in config.split:
         by_probe = {}
         for probe in [probe for other, probe in scorings if other == split]:
             scoring = scorings[split, probe]
-            output.adopt(Utils.files_of_earlier_versions(output.root))
             faults += score_tracks(scoring, output, config)
             scores = scores_of(scoring, output)
             if not scores.empty:
@@ -72,9 +74,6 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
             yield f"{split}, probes", *write_probes(by_probe, output, below(config, split))
     if faults:
         raise ValueError("\n".join(dict.fromkeys(faults)))
-
-
-SHIFT_DB = 1.0  # a shift that gains less is not worth a word
 
 
 @dataclass(frozen=True)
