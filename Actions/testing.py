@@ -96,18 +96,6 @@ def written(truth: PreparedReferences, sources: Sequence[str], split: str, probe
     yield from (f"{clips}/{rank}/{kind}.flac" for rank in Utils.RANKS for kind in kinds)
 
 
-def written(truth: PreparedReferences, sources: Sequence[str], split: str, probes: Sequence[str]) -> Iterator[str]:
-    """The files that a split may get, relative to the run."""
-    for probe in ("", *probes):
-        folder = Utils.estimates_dir("", split, probe).as_posix()
-        yield f"{folder}/{Utils.TESTED}"
-        yield from (f"{folder}/{track.name}/{source}.wav" for track in truth.tracks for source in sources)
-    clips = Utils.listening_dir("", split).as_posix()
-    kinds = ["mixture", *(f"{source}.{kind}" for source in sources for kind in ("reference", "estimate"))]
-    yield f"{clips}/{Utils.CLIPS}"
-    yield from (f"{clips}/{rank}/{kind}.flac" for rank in Utils.RANKS for kind in kinds)
-
-
 def separate_track(separator: keras.Model, lengths: Lengths, mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """A whole mixture (T, C) -> estimates (T, S, C)."""
     return np.concatenate(list(separate(separator, lengths, [mixture], labels, samples=len(mixture))))

@@ -1,4 +1,4 @@
-"""Separate.py as people of other separators use it: whose files are read, which names stems get, and how loud they are."""
+"""Separate.py as people of other separators use it: which files are read, how stems are called, how loud they are."""
 
 import os
 import shutil
