@@ -192,6 +192,9 @@ class Separator(Group):
 
     output: Literal["direct", "difference", "consistent"] = "difference"
     """`difference`: the last source is the mixture minus the others. `consistent`: what all leave is shared evenly."""
+    highpass_samples: int = Field(0, ge=0)
+    """A running mean over so many, a power of 2, is taken off what is emitted, so that sources have no offset of their
+    own; half of a tone of 0.44 / highpass_samples of the rate goes. 0 for none, as published."""
     conditioning: Method = "none"
     """How the labels of the instruments present steer the features (`Models/conditioning.py`)."""
     places: Places = ("bottleneck",)

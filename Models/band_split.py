@@ -23,6 +23,7 @@ def band_split(
     frame_samples: int = 1024,
     hop_samples: int = 256,
     output: str = "consistent",
+    highpass_samples: int = 0,
     conditioning: str = "none",
     places: Collection[str] = ("bottleneck",),
     frames: int | None = None,
@@ -43,6 +44,7 @@ def band_split(
         frame_samples: window of the short-time Fourier transform; even.
         hop_samples: samples between two frames; at most three quarters of a frame.
         output: `direct`, `difference` or `consistent` (`outputs.completed`).
+        highpass_samples: over which a running mean is taken off (`outputs.Highpass`), a power of 2; 0 for none.
         conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
         places: where: some of `conditioning.PLACES`. `input` is the spectrum, `encoder` the split, `bottleneck` what
             one block hands the next, `decoder` what the masks are estimated from.
@@ -77,7 +79,7 @@ def band_split(
     flat = keras.layers.Reshape((-1, frame_samples // 2 + 1, emitted * channels), dtype="float32")
     estimates = InverseStft(frame_samples, hop_samples, name="inverse_stft")(*map(flat, parts))
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(estimates)
-    estimates = completed(estimates, mixture, output, conditioner, Positions())
+    estimates = completed(estimates, mixture, output, conditioner, highpass_samples=highpass_samples)
     inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
     return keras.Model(inputs, estimates, name="band_split")
 

@@ -74,6 +74,7 @@ class Ladder:
         stride: how many times slower the features of the next level are.
         depth: convolutions in a block.
         resampling_size: taps of the filters that change the rate, in samples of the faster side; odd; 1 for none.
+        edge: samples on each side that the last up block gives and the sources lose.
     """
 
     levels: int
@@ -82,6 +83,7 @@ class Ladder:
     stride: int = 2
     depth: int = 1
     resampling_size: int = 1
+    edge: int = 0
     overlap_samples = 0
 
     def __post_init__(self) -> None:
@@ -103,7 +105,7 @@ class Ladder:
     def output_samples(self, wanted_samples: int) -> int:
         """The shortest length of the sources that fits and is not below `wanted_samples`."""
         bottleneck = 1
-        while (shortest := self.decoder(bottleneck)[-1]) < 1:
+        while (shortest := self.decoder(bottleneck)[-1] - 2 * self.edge) < 1:
             bottleneck += 1
         steps = max(0, -(-(wanted_samples - shortest) // self.stride_samples))
         return shortest + steps * self.stride_samples
@@ -123,7 +125,7 @@ class Ladder:
 
     def bottleneck_samples(self, output_samples: int) -> int:
         """The length of the bottleneck under sources of `output_samples`."""
-        length = output_samples
+        length = output_samples + 2 * self.edge
         for _ in range(self.levels):
             length = 1 + -(-(length + self._lost_up - 1) // self.stride)
         return length
@@ -137,7 +139,7 @@ class Ladder:
         return lengths[::-1]
 
     def decoder(self, bottleneck_samples: int) -> list[int]:
-        """Lengths on the way up: each up block's features, the sources last."""
+        """Lengths on the way up: each up block's features, last what the network emits: the sources and their edges."""
         lengths = [bottleneck_samples]
         for _ in range(self.levels):
             lengths.append(self.stride * (lengths[-1] - 1) + 1 - self._lost_up)

@@ -22,6 +22,7 @@ def lstm_unet(
     depth: int = 1,
     units: int = 64,
     output: str = "consistent",
+    highpass_samples: int = 0,
     conditioning: str = "none",
     places: Collection[str] = ("bottleneck",),
     frames: int | None = None,
@@ -44,6 +45,7 @@ def lstm_unet(
         depth: pairs of LSTMs at the bottleneck.
         units: of each LSTM.
         output: `direct`, `difference` or `consistent` (`outputs.completed`).
+        highpass_samples: over which a running mean is taken off (`outputs.Highpass`), a power of 2; 0 as published.
         conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
         places: where: some of `conditioning.PLACES`.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
@@ -89,7 +91,9 @@ def lstm_unet(
     width = stride * emitted * channels
     flat = keras.layers.Conv1D(width, size, padding="same", dtype="float32", name="sources")(features)
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(flat)
-    estimates = completed(estimates, mixture, output, conditioner, Positions())
+    estimates = completed(
+        estimates, mixture, output, conditioner, highpass_samples=highpass_samples, reach=stride**levels
+    )
     inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
     return keras.Model(inputs, estimates, name="lstm_unet")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 
 from .band_split import band_split, band_split_lengths
-from .lengths import Lengths
+from .lengths import Lengths, Padded
 from .lstm_unet import lstm_unet, lstm_unet_lengths
 from .unet_spectrogram import unet_spectrogram, unet_spectrogram_lengths
 from .wave_unet import wave_unet, wave_unet_lengths
@@ -35,6 +35,15 @@ def separator(sources: int, channels: int, *, network: str, **choices: object) -
     return NETWORKS[network][0](sources, channels, **choices)
 
 
-def lengths(wanted_samples: int, *, network: str, **choices: object) -> Lengths:
-    """The lengths of that separator, for excerpts of at least `wanted_samples` where it is built for one length."""
-    return NETWORKS[network][1](wanted_samples, **choices)
+def lengths(wanted_samples: int, *, network: str, highpass_samples: int = 0, **choices: object) -> Lengths:
+    """The lengths of that separator, for excerpts of at least `wanted_samples` where it is built for one length.
+
+    Raises:
+        ValueError: if the excerpts of a network with padding are shorter than `highpass_samples`.
+    """
+    found = NETWORKS[network][1](wanted_samples, highpass_samples=highpass_samples, **choices)
+    if isinstance(found, Padded) and found.samples < highpass_samples:
+        raise ValueError(
+            f"expected excerpts of at least highpass_samples, {highpass_samples}. Received: {found.samples} samples"
+        )
+    return found

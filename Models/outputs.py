@@ -1,5 +1,7 @@
 """What a network emits -> sources: the last stage of every separator."""
 
+from collections.abc import Iterator
+
 import keras
 from keras import ops
 
@@ -20,10 +22,118 @@ def emitted_sources(output: str, sources: int) -> int:
     return sources - 1 if output == "difference" else sources
 
 
-def completed(estimates, heard, output: str, conditioner: Conditioner, positions: Positions):
-    """What a network emits (B, T, E, C) beside the mixture that it heard (B, T, C) -> sources (B, T, S, C), float32."""
-    stage = Completion(output, positions, dtype="float32", name="completion")
+def completed(
+    estimates,
+    mixture,
+    output: str,
+    conditioner: Conditioner,
+    *,
+    highpass_samples: int = 0,
+    reach: int | None = None,
+    padded: bool = True,
+):
+    """What a network emits (B, T, E, C) of a mixture (B, T_in, C) -> sources (B, T_out, S, C), float32.
+
+    Args:
+        estimates: what it emits.
+        mixture: what it was given.
+        output: one of `OUTPUTS`.
+        conditioner: whose labels gate, if they do.
+        highpass_samples: of `Highpass`; 0 for none.
+        reach: samples of mixture on each side of an estimate that are its context, for `Muted`; None for masks, which
+            keep silence by themselves.
+        padded: whether T_in is T and T_out. Else T_in is T + 2 reach, and `Highpass` takes highpass_samples - 1
+            estimates on each side.
+    """
+    if highpass_samples:
+        estimates = Highpass(highpass_samples, padded, dtype="float32", name="highpass")(estimates)
+        reach = None if reach is None else reach + highpass_samples - 1
+    if reach is not None:
+        estimates = Muted(reach, padded, dtype="float32", name="muted")(estimates, mixture)
+    margin = 0 if padded or reach is None else reach
+    heard = keras.layers.Cropping1D(margin, dtype="float32")(mixture) if margin else mixture
+    stage = Completion(output, Positions(margin, 1, margin), dtype="float32", name="completion")
     return stage(estimates, heard, conditioner.context) if conditioner.at("output") else stage(estimates, heard)
+
+
+class _Local(keras.layers.Layer):
+    """What hears a few samples on each side: of a mixture and estimates that are padded, or that lose them."""
+
+    def __init__(self, samples: int, padded: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.samples, self.padded = samples, padded
+
+    def get_config(self):
+        return {**super().get_config(), "samples": self.samples, "padded": self.padded}
+
+
+@keras.saving.register_keras_serializable("vimss")
+class Highpass(_Local):
+    """Takes off the mean of the neighbourhood: (B, T, E, C) -> the same, or 2 (samples - 1) fewer without padding.
+
+    So that sources have no offset of their own: a constant gives zeros exactly, and what is emitted in a while sums to
+    nothing. The mean is that of two means of `samples` (a triangle): half of a tone of 0.44 * rate / samples Hz goes,
+    and nothing of one above rate / samples. Padded, what is beyond the edges mirrors what is within.
+
+    Args:
+        samples: a power of 2; at most T where padded.
+        padded: whether as many samples come out.
+
+    Raises:
+        ValueError: if it is no power of 2 above 1.
+    """
+
+    def __init__(self, samples: int, padded: bool = False, **kwargs):
+        super().__init__(samples, padded, **kwargs)
+        if samples < 2 or samples & (samples - 1):
+            raise ValueError(f"expected highpass_samples that are a power of 2, or 0 for none. Received: {samples}")
+
+    def call(self, estimates):
+        reach = self.samples - 1
+        if self.padded:
+            estimates = ops.pad(estimates, [(0, 0), (reach, reach), (0, 0), (0, 0)], "symmetric")
+        mean = estimates
+        for _ in range(2):
+            for span in _doubling(self.samples):  # halves of equal numbers are exact, so that a constant leaves nothing
+                mean = (mean[:, :-span] + mean[:, span:]) / 2
+        return estimates[:, reach:-reach] - mean
+
+    def compute_output_shape(self, shape):
+        batch, samples, *others = shape
+        lost = 0 if self.padded else 2 * (self.samples - 1)
+        return batch, None if samples is None else samples - lost, *others
+
+
+@keras.saving.register_keras_serializable("vimss")
+class Muted(_Local):
+    """Estimates (B, T, E, C), and zeros where the mixture is silent all around.
+
+    Elsewhere they are as they came: the network itself, whatever its biases and labels say of silence.
+
+    Args:
+        samples: how many before and after must be zero, in all channels.
+        padded: whether the mixture (B, T, C) is as long as the estimates, with silence beyond; else it is that much
+            longer on each side.
+    """
+
+    def call(self, estimates, mixture):
+        sounding = ops.any(ops.not_equal(mixture, 0), axis=-1)
+        if self.padded:
+            sounding = ops.pad(sounding, [(0, 0), (self.samples, self.samples)], constant_values=False)
+        for span in _doubling(2 * self.samples + 1):
+            sounding = ops.logical_or(sounding[:, :-span], sounding[:, span:])
+        return ops.where(sounding[:, :, None, None], estimates, 0)
+
+    def compute_output_shape(self, estimates_shape, mixture_shape):
+        return estimates_shape
+
+
+def _doubling(samples: int) -> Iterator[int]:
+    """Shifts by which, one after the other, a window of one sample grows to so many."""
+    window = 1
+    while window < samples:
+        yield (span := min(window, samples - window))
+        window += span
 
 
 @keras.saving.register_keras_serializable("vimss")

@@ -23,6 +23,7 @@ def unet_spectrogram(
     dropout: float = 0.5,
     separate: bool = True,
     output: str = "direct",
+    highpass_samples: int = 0,
     conditioning: str = "none",
     places: Collection[str] = ("bottleneck",),
     frames: int | None = None,
@@ -46,6 +47,7 @@ def unet_spectrogram(
         dropout: share of features silenced in training in the three deepest blocks of the way up.
         separate: a U-Net of its own for each emitted source, as published, instead of one for all.
         output: `direct`, `difference` or `consistent` (`outputs.completed`).
+        highpass_samples: over which a running mean is taken off (`outputs.Highpass`), a power of 2; 0 as published.
         conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
         places: where: some of `conditioning.PLACES`.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
@@ -95,7 +97,7 @@ def unet_spectrogram(
     parts = [flat(part[:, :, :, None] * masks) for part in spectrum]
     estimates = InverseStft(frame_samples, hop_samples, name="inverse_stft")(*parts)
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(estimates)
-    estimates = completed(estimates, mixture, output, conditioner, Positions())
+    estimates = completed(estimates, mixture, output, conditioner, highpass_samples=highpass_samples)
     inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
     return keras.Model(inputs, estimates, name="unet_spectrogram")
 

@@ -42,6 +42,7 @@ def wave_unet(
     padding: str = "valid",
     activation: str = "tanh",
     output: str = "difference",
+    highpass_samples: int = 0,
     separate: bool = False,
     conditioning: str = "none",
     places: Collection[str] = ("bottleneck",),
@@ -71,6 +72,7 @@ def wave_unet(
         padding: `valid`, or `same`: sources as long as the mixture, edges seen as silence (the paper's M1 and M2).
         activation: of what is emitted: `tanh`, or `linear`, clipped to [-1, 1] outside training.
         output: `direct`, `difference` or `consistent` (`outputs.completed`).
+        highpass_samples: over which a running mean is taken off (`outputs.Highpass`), a power of 2; 0 as published.
         separate: a ladder of its own for each emitted source instead of one for all.
         conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
         places: where: some of `conditioning.PLACES`.
@@ -96,7 +98,7 @@ def wave_unet(
         labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
     conditioner, widths = Conditioner(labels, conditioning, places), GROWTHS[growth]
     emitted = emitted_sources(output, sources)
-    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size)
+    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size, highpass_samples)
     margins = ladder.skip_margins() if padding == "valid" else [0] * (levels + 1)
     # Down blocks compute only what is heard, where skips reach two samples or more; moving context wants all, in order.
     sparing = (padding, stride, frames) == ("valid", 2, None) and resampling in ("linear", "learned") and up_size > 1
@@ -127,7 +129,10 @@ def wave_unet(
     if activation == "linear":
         flat = Clip(dtype="float32")(flat)
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(flat)
-    estimates = completed(estimates, heard, output, conditioner, Positions(margins[0], 1, margins[0]))
+    reach, padded = ladder.skip_margins()[0], padding == "same"
+    estimates = completed(
+        estimates, mixture, output, conditioner, highpass_samples=highpass_samples, reach=reach, padded=padded
+    )
     if (activation, output) == ("linear", "difference"):  # the last source has not been clipped yet
         estimates = Clip(dtype="float32")(estimates)
     inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
@@ -145,21 +150,30 @@ def wave_unet_lengths(
     resampling: str = "linear",
     resampling_size: int = 15,
     padding: str = "valid",
+    highpass_samples: int = 0,
     **others: object,
 ) -> Lengths:
     """The lengths of a `wave_unet`; with `same` padding, those of one for excerpts of at least `wanted_samples`."""
-    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size)
+    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size, highpass_samples)
     if padding == "valid":
         return ladder
     return Padded(-(-wanted_samples // ladder.stride_samples) * ladder.stride_samples, ladder.stride_samples)
 
 
 def ladder_of(
-    levels: int, down_size: int, up_size: int, stride: int, depth: int, resampling: str, resampling_size: int
+    levels: int,
+    down_size: int,
+    up_size: int,
+    stride: int,
+    depth: int,
+    resampling: str,
+    resampling_size: int,
+    highpass_samples: int = 0,
 ) -> Ladder:
     """The lengths of the valid filters that these choices make."""
     filtered = resampling in ("lowpass", "strided")
-    return Ladder(levels, down_size, up_size, stride, depth, resampling_size if filtered else 1)
+    edge = max(0, highpass_samples - 1)
+    return Ladder(levels, down_size, up_size, stride, depth, resampling_size if filtered else 1, edge)
 
 
 class _Rates:

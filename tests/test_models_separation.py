@@ -220,6 +220,7 @@ def test_a_checkpoint_separates_compiled(tmp_path):
     "choices",
     [
         {"resampling": "learned", "activation": "linear"},
+        {"output": "consistent", "highpass_samples": 16},
         {"resampling": "strided", "resampling_size": 7, "stride": 3, "levels": 2, "output": "consistent"},
         {"resampling": "lowpass", "resampling_size": 7, "depth": 2, "residual": True, "levels": 2},
         {"normalisation": "group", "filters": 4, "separate": True, "levels": 2},
