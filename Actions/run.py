@@ -1,6 +1,5 @@
 """A run's folder -> its trained separator, whose parts are checked to belong together."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +28,7 @@ class Run:
         config: its configuration.
         separator: the network with its best weights, compiled to separate.
         lengths: of the network.
+        checksum: of the checkpoint's bytes.
 
     Raises:
         FileNotFoundError: if it is no run, or has no checkpoint.
@@ -39,6 +39,7 @@ class Run:
         self.folder = Path(folder)
         self.config = configuration_of(folder)
         self.checkpoint = Utils.run_checkpoint(folder)
+        self.checksum = sha256(self.checkpoint)  # now: a run that trains may replace it
         self.separator, told = loaded(self.checkpoint)
         if told and (differing := _differences(Config.from_dict(Config.Training, told), self.config)):
             raise ValueError(
@@ -96,11 +97,6 @@ class Run:
             whole[: len(at_rate)] = at_rate[: len(whole)]  # the two roundings of the length may differ by a sample
             found[stem] = whole.reshape(mixture.shape)
         return found
-
-    @functools.cached_property
-    def checksum(self) -> str:
-        """Of the checkpoint's bytes."""
-        return sha256(self.checkpoint)
 
 
 def loaded(checkpoint: Path) -> tuple[keras.Model, Config.Tree | None]:
