@@ -120,7 +120,7 @@ def _scale(axes: Axes, rows: Log) -> None:
         span = max(losses) / min(losses)
         axes.yaxis.set_minor_locator(NullLocator())
         if span > 10:
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 1000 else (1,)))
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 1e4 else (1,)))
             axes.yaxis.set_major_formatter("{x:g}")
         else:  # a tick or two would be all: they lie as on a linear axis
             axes.yaxis.set_major_locator(AutoLocator())

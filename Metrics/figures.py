@@ -35,7 +35,8 @@ def readable(name: str, longest: int = 34) -> str:
 def note(axes: Axes, words: str) -> None:
     """Writes in the middle of a picture why there is nothing in it, and no numbers beside it."""
     axes.tick_params(labelleft=False)
-    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=files.INK)
+    label = axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=files.INK)
+    label.set_bbox({"facecolor": "white", "edgecolor": "none"})
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
 FONTS = f"{matplotlib.get_data_path()}/fonts/ttf"
@@ -83,6 +84,16 @@ def test_a_font_that_has_a_letter_draws_it_and_dejavu_the_others(only, tmp_path)
     figures.save_figure(figure, tmp_path / "picture.png")  # where a letter has no font matplotlib warns
     assert figure.texts[0].get_text() == r"violin ᶁ \u5f13"
     assert figure.texts[0].get_fontfamily() == ["sans-serif", "STIXGeneral"]
+
+
+def test_a_font_that_was_installed_after_matplotlib_listed_them_is_found(only, tmp_path, monkeypatch):
+    listed = [entry for entry in fontManager.ttflist if entry.name != "STIXNonUnicode"]
+    monkeypatch.setattr(fontManager, "ttflist", listed)
+    only("STIXNonUni")
+    figure = Figure()
+    figure.text(0.5, 0.5, figures.readable("\ue000"))
+    figures.save_figure(figure, tmp_path / "picture.png")
+    assert figure.texts[0].get_text() == "\ue000" and figure.texts[0].get_fontfamily()[-1] == "STIXNonUnicode"
 
 
 @pytest.mark.parametrize("name", ["short", "a" * 34, "a" * 20 + "b" * 20, "ж" * 35, "a" * 999])
