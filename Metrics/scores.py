@@ -259,7 +259,12 @@ def _read_csv(path: str | Path) -> pd.DataFrame:
 def _read_json(path: Path) -> pd.DataFrame:
     try:
         rows = [
-            (target["name"], metric, float(frame["time"]), math.nan if value is None else float(value))
+            (
+                require_name(target["name"], "a source"),
+                metric,
+                float(frame["time"]),
+                math.nan if value is None else float(value),
+            )
             for target in json.loads(path.read_text(encoding="utf-8"))["targets"]
             for frame in target["frames"]
             for metric, value in frame["metrics"].items()
