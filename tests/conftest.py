@@ -17,6 +17,9 @@ MakePrepared = Callable[..., Prepared]
 
 LONGEST = (
     "test_training_resume",
+    "test_kills",
+    "test_strangers",
+    "test_damage",
     "test_training_devices",
     "test_scripts",
     "test_training_recipe",

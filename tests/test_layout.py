@@ -19,7 +19,7 @@ FLOORS = {  # folder or file: what it may import besides the standard library an
     "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy"},
     "Config.py": {"Files", "pydantic"},
     "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Utils"}
-    | {"joblib", "keras", "matplotlib", "numpy", "pandas"},
+    | {"joblib", "keras", "matplotlib", "numpy", "pandas", "pydantic"},
     "Experiment.py": {"Config", "Files", "Utils", "sacred"},
     "Files.py": set(),
     "Utils.py": {"numpy", "tqdm"},
