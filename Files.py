@@ -246,14 +246,17 @@ class Output:
         path = self.root / name
         if not path.is_file() or path.is_symlink() or self._leads_out(path):
             return None
-        if (found := self._match(path, name)) is None:
+        while True:
+            stat = path.stat()
+            if found := self._match(path, name, stat):
+                return found
             self._written = self._recorded()  # other processes may have written meanwhile
-            found = self._match(path, name)
-        return found
+            found = self._match(path, name, stat)
+            if found or os.path.samestat(stat, path.stat()):
+                return found
 
-    def _match(self, path: Path, name: str) -> Written | None:
+    def _match(self, path: Path, name: str, stat: os.stat_result) -> Written | None:
         """The latest line that describes a file: by its time, else by its content, as copies have other times."""
-        stat = path.stat()
         alike = [each for each in reversed(self._written.get(name, [])) if each.bytes == stat.st_size]
         for each in alike:
             if each.mtime_ns == stat.st_mtime_ns:

@@ -165,7 +165,7 @@ def test_a_run_without_checkpoint_is_one_line(run):
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_a_damaged_configuration_is_one_line(run, text):
     (run / "config.json").write_text(text)
-    with pytest.raises(ValueError, match="^runs/demo/config.json is damaged: "):
+    with pytest.raises(ValueError, match=r"^runs/demo/config.json is damaged \("):
         Utils.run_config(run)
 
 
