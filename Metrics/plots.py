@@ -21,6 +21,7 @@ MIXTURE_COLOUR = "#E69F00"
 RUN_COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 PANELS = {"SI-SDR": "of tracks", "SDR": "of frames"}
 DOTS_UP_TO = 30
+NAME_UP_TO = 20
 
 
 def score_boxplot(rows: pd.DataFrame, path: str | Path) -> None:
@@ -45,7 +46,8 @@ def score_boxplot(rows: pd.DataFrame, path: str | Path) -> None:
     sources, rows = [*sources, ALL], pd.concat([counted, counted.assign(source=ALL)], ignore_index=True)
     rows = rows[np.isfinite(rows["value"])]
     series = _series(rows, runs)
-    width = 1.6 + 0.8 * len(sources) * max(1, len(series) / 3)
+    longest_name = max(len(readable(source, NAME_UP_TO)) for source in sources)
+    width = 1.6 + len(sources) * max(0.8, 0.8 * len(series) / 3, 0.1 * longest_name)
     figure = Figure(figsize=(max(7.0, width), 7.2), dpi=DOTS_PER_INCH, layout="constrained")
     for axes, metric in zip(figure.subplots(len(PANELS), 1), PANELS, strict=True):
         of_metric = [each._replace(rows=each.rows[each.rows["metric"] == metric]) for each in series]
@@ -143,12 +145,8 @@ def _boxes(axes: Axes, series: Sequence[Series], sources: Sequence[str]) -> None
             if values.size:
                 _box(axes, values, position + offset, step, each.colour)
     counts = series[0].rows["source"].value_counts()
-    names = [readable(source) for source in sources]
-    labels = [f"{name}\n{counts.get(source, 0)}" for name, source in zip(names, sources, strict=True)]
+    labels = [f"{readable(source, NAME_UP_TO)}\n{counts.get(source, 0)}" for source in sources]
     axes.set_xticks(range(len(sources)), labels)
-    if max(map(len, names)) > 10:
-        for label in axes.get_xticklabels():
-            label.set(rotation=20, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(sources) - 0.4)
     axes.axvline(len(sources) - 1.5, color=INK, linewidth=0.8, linestyle=(0, (1, 3)))
     axes.axhline(0, color=INK, linewidth=1.0, zorder=0.9)
