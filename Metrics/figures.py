@@ -11,7 +11,8 @@ from matplotlib.font_manager import FontProperties, findfont, findSystemFonts, f
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from . import files
+DOTS_PER_INCH = 120
+INK = "#333333"
 
 
 def readable(name: str, longest: int = 34) -> str:
@@ -35,18 +36,18 @@ def readable(name: str, longest: int = 34) -> str:
 def note(axes: Axes, words: str) -> None:
     """Writes in the middle of a picture why there is nothing in it, and no numbers beside it."""
     axes.tick_params(labelleft=False)
-    label = axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=files.INK)
+    label = axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=INK)
     label.set_bbox({"facecolor": "white", "edgecolor": "none"})
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Writes a figure as png: whole or not at all, each letter in the first font that has it."""
+    """Writes a figure as png, each letter in the first font that has it."""
     texts = figure.findobj(Text)
     letters = sorted({letter for text in texts for letter in text.get_text()})
     families = [*FontProperties().get_family(), *(family for letter in letters if (family := _family_of(letter)))]
     for text in texts:
         text.set_fontfamily(list(dict.fromkeys(families)))
-    files.save_figure(figure, path)
+    figure.savefig(path, format="png", dpi=DOTS_PER_INCH)
 
 
 @functools.cache

@@ -11,8 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .figures import note, readable, save_figure
-from .files import DOTS_PER_INCH, INK
+from .figures import DOTS_PER_INCH, INK, note, readable, save_figure
 from .signals import Array
 from .summary import ALL, trivial_rows
 

@@ -10,8 +10,7 @@ from matplotlib.image import AxesImage
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
-from .figures import readable, save_figure
-from .files import DOTS_PER_INCH, INK
+from .figures import DOTS_PER_INCH, INK, readable, save_figure
 from .sdr import si_sdr
 from .signals import Array, checked_mixture, checked_pair, sounding_sources
 
