@@ -69,6 +69,7 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
             if not scores.empty:
                 by_probe[probe] = scores
                 text = write_summary(scores, scoring, output)
+                faults += draw(scores, scoring, output)
                 yield f"{split}, {probe}" if probe else split, output.root / scoring.below, text
         if config.probes and "" in by_probe:
             yield f"{split}, probes", *write_probes(by_probe, output, below(config, split))
@@ -281,6 +282,8 @@ def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tupl
         rows = Metrics.score_track(track.name, references, estimates, mixture, *about)
     except (ValueError, OSError) as error:
         return track.name, Utils.in_words(error), []
+    if not scoring.complete:  # our own begin with the mixture
+        return track.name, rows, []
     delays, rises = Metrics.best_alignment(references, estimates, rate_hz)
     shifts = [
         f"{source} aligns best with {delay} samples of delay, where its SI-SDR would be {rise:.1f} dB higher"
@@ -298,19 +301,27 @@ def scores_of(scoring: Scoring, output: Output) -> pd.DataFrame:
 
 
 def write_summary(scores: pd.DataFrame, scoring: Scoring, output: Output) -> str:
-    """Writes all tracks' scores, their summary as csv and Markdown, and the pictures; returns a table for a screen."""
+    """Writes all tracks' scores, and their summary as csv and Markdown; returns a table for a screen."""
     summary = Metrics.summarise(scores)
     texts = (scores.to_csv(index=False), summary.to_csv(index=False), Metrics.markdown_table(summary) + "\n")
     for name, text in zip(TABLES, texts, strict=True):
         output.write_text(f"{scoring.below}/{name}", text, scoring.made_of)
-    boxplot, spectrograms = PICTURES
-    with output.file(f"{scoring.below}/{boxplot}") as png:
-        Metrics.score_boxplot(scores, png)
-    median = next(track for track in scoring.truth.tracks if track.name == median_track(scores))
-    (references, estimates, mixture), rate_hz = scoring.signals(median)
-    with output.file(f"{scoring.below}/{spectrograms}") as png:
-        Metrics.separation_figure(mixture, references, estimates, scoring.scored, rate_hz, png)
     return Metrics.table(summary)
+
+
+def draw(scores: pd.DataFrame, scoring: Scoring, output: Output) -> list[str]:
+    """Draws the scores, and the spectrograms of the track in the middle of the ranking; returns what went wrong."""
+    boxplot, spectrograms = PICTURES
+    median = next(track for track in scoring.truth.tracks if track.name == median_track(scores))
+    try:
+        with output.file(f"{scoring.below}/{boxplot}") as png:
+            Metrics.score_boxplot(scores, png)
+        (references, estimates, mixture), rate_hz = scoring.signals(median)
+        with output.file(f"{scoring.below}/{spectrograms}") as png:
+            Metrics.separation_figure(mixture, references, estimates, scoring.scored, rate_hz, png)
+    except Exception as error:  # whatever it is, it never costs a table
+        return [f"{output.root / scoring.below}: a picture cannot be drawn ({Utils.in_words(error)})"]
+    return []
 
 
 def write_probes(by_probe: Mapping[str, pd.DataFrame], output: Output, folder: str) -> tuple[Path, str]:
@@ -325,6 +336,7 @@ def write_probes(by_probe: Mapping[str, pd.DataFrame], output: Output, folder: s
 
 def median_track(scores: pd.DataFrame) -> str:
     """The track whose mean SI-SDR improvement is the median one: neither the best nor the worst is shown."""
-    improvement = scores[(scores["metric"] == "SI-SDRi") & scores["value"].notna()]
+    metric = "SI-SDRi" if "SI-SDRi" in set(scores["metric"]) else "SI-SDR"
+    improvement = scores[(scores["metric"] == metric) & (scores["method"] == "estimate") & scores["value"].notna()]
     ranking = improvement.groupby("track")["value"].mean().sort_values(kind="stable")
     return str(ranking.index[len(ranking) // 2]) if len(ranking) else str(scores["track"].iloc[0])
