@@ -249,9 +249,7 @@ def boards(
 
 def lively_windows(windows: Windows, count: int) -> range:
     """So many consecutive windows in which most sources play, of the track with most of them; looks at its first 64."""
-    track = max(
-        dict.fromkeys(track for track, _ in windows.spans), key=lambda track: windows.sources.labels(track).sum()
-    )
+    track = max(windows.tracks, key=lambda track: windows.sources.labels(track).sum())
     numbers = [number for number, (of_track, _) in enumerate(windows.spans[: windows.count]) if of_track is track]
     _, sources = windows.batch(numbers[:64])
     samples = sources.shape[1]
