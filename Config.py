@@ -66,13 +66,6 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _file_name(name: str) -> str:
-    try:
-        return require_name(name)
-    except ValueError:
-        raise ValueError("must be a plain name, without separators: it becomes a file's") from None
-
-
 def _odd(taps: int) -> int:
     if taps % 2 == 0:
         raise ValueError("must be odd")
@@ -107,10 +100,6 @@ Name = Annotated[str, AfterValidator(require_name)]
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
 """Distinct names, given as a list or as `vn,vc`."""
-
-SourceName = Annotated[str, AfterValidator(_file_name)]
-SourceNames = Annotated[tuple[SourceName, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
-"""Distinct names that are safe as those of files."""
 
 Odd = Annotated[int, Field(ge=1), AfterValidator(_odd)]
 """The taps of a filter that has a middle."""
@@ -329,7 +318,7 @@ class Data(Group):
 
     prepared: str = ""
     """Folder of a prepared data set, made by Prepare.py; needed for training."""
-    sources: SourceNames = Field(URMP_SOURCES, min_length=1)
+    sources: Names = Field(URMP_SOURCES, min_length=1)
     """Classes that the model emits, in the order of its outputs: instruments of the data set, or sums of them."""
     sums: dict[Name, Names] = {"accompaniment": ("bass", "drums", "other")}
     """The instruments of each source that holds several."""
@@ -724,6 +713,20 @@ def from_dict(schema: type[Schema], tree: Tree) -> Schema:
     if "seed" not in schema.model_fields:  # Sacred adds one to every configuration
         tree = {key: value for key, value in tree.items() if key != "seed"}
     return _validated(schema, tree)
+
+
+def filled(tree: Tree) -> Tree:
+    """A run's stored configuration with the defaults of keys that the version which stored it did not know."""
+    try:
+        return to_dict(from_dict(Training, tree))
+    except ValueError:
+        return tree
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs between two configurations by dotted key, in words."""
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return [f"{key} was {before.get(key, 'not there')} and is {now.get(key, 'not there')}" for key in keys]
 
 
 def resolve(schema: type[Schema], presets: Mapping[str, Tree], names: Sequence[str], updates: Tree) -> Schema:

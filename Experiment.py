@@ -266,13 +266,11 @@ def _is_empty(folder: Path) -> bool:
 
 def differences(folder: Path, config: Config.Tree) -> list[str]:
     """The settings in which a run differs from a configuration, in words."""
-    tree = Utils.run_config(folder)
-    with contextlib.suppress(ValueError):  # keys that an earlier version did not know had their defaults
-        tree = Config.to_dict(Config.from_dict(Config.Training, tree))
-    stored = dict(Config.flat(tree))
-    wanted = dict(Config.flat(json.loads(json.dumps(config))))
-    keys = [key for key in {**stored, **wanted} if key not in FREE and stored.get(key) != wanted.get(key)]
-    return [f"{key} was {stored.get(key, 'not there')} and is {wanted.get(key, 'not there')}" for key in keys]
+    stored, wanted = (
+        {key: value for key, value in Config.flat(tree) if key not in FREE}
+        for tree in (Config.filled(Utils.run_config(folder)), json.loads(json.dumps(config)))
+    )
+    return Config.changes(stored, wanted)
 
 
 @contextlib.contextmanager

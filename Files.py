@@ -115,11 +115,19 @@ class Output:
         """
         if self._record.is_file():
             return
-        with whole_file(self._record) as partial, partial.open("w") as file:
-            for name in names:
-                path = self.root / require_path(name)
-                if path.is_file() and not path.is_symlink() and not self._leads_out(path):
-                    file.write(_line(name, _as_it_is(path)))
+        with _unfinished(self.root) as folder:
+            begun = folder / RECORD
+            with begun.open("w") as file:
+                for name in names:
+                    path = self.root / require_path(name)
+                    if path.is_file() and not path.is_symlink() and not self._leads_out(path):
+                        file.write(_line(name, _as_it_is(path)))
+            try:
+                os.link(begun, self._record)  # and no replacing: another process may have been faster, and written on
+            except FileExistsError:
+                pass
+            except OSError:  # no links on this file system
+                os.replace(begun, self._record)
         self._written = self._recorded()
 
     def require_free(self, names: Collection[str]) -> None:
@@ -216,8 +224,8 @@ class Output:
                 return f"{folder} is no folder; expected one, or nothing yet: choose another name or folder"
         if (path.exists() or path.is_symlink()) and not self.owns(name):
             return (
-                f"{path} was not written by this program, or was changed since; it stays as it is: move it away, or "
-                "choose another folder"
+                f"{path} was not written by this program, or was changed since (or an earlier version wrote it, which "
+                "kept no record); it stays as it is: move it away, or choose another folder"
             )
         return ""
 
@@ -236,7 +244,10 @@ class Output:
         _sync(partial)
         written = _as_it_is(partial, made_of)
         with self._record.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # on a shared disk two lines may fall on one place
             file.write(_line(name, written))
+            file.flush()
+            os.fsync(file.fileno())
         self._written.setdefault(name, []).append(written)
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(partial, self.root / name)

@@ -72,10 +72,10 @@ def audio_files(paths: list[Path]) -> list[Path]:
             continue
         inside = [each for each in files_below(path) if each.suffix.lower() in AUDIO_SUFFIXES]
         others = [each for each in files_below(path) if each.suffix.lower() not in AUDIO_SUFFIXES]
-        own = [each for each in inside if is_recorded(each, STEMS)]
+        own = {each for each in inside if is_recorded(each, STEMS)}
         for left_out, why in ((own, "that this program made"), (others, "without an ending of sound")):
             if left_out:
-                some = ", ".join(str(each) for each in left_out[:3])
+                some = ", ".join(str(each) for each in sorted(left_out)[:3])
                 print(f"note: {len(left_out)} file(s) {why} are left out: {some}", file=sys.stderr)
         found = [each for each in inside if each not in own]
         if not found:
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "--filename",
         type=_filename,
         default=FILENAME,
-        help=f'each stem below DIR (default: "{FILENAME.replace("%", "%%")}"; also {{trackext}})',
+        help=f'each stem below DIR (default: "{FILENAME}"; also {{trackext}})',
     )
     parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="files at a time (default: 1)")
     depth = parser.add_mutually_exclusive_group()

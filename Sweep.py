@@ -194,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     settings = ["settings of Training.py, each with its default:", *Config.explained(Config.Training())]
     parser = argparse.ArgumentParser(
         description=f"{__doc__}\nGrids of Config.py: {', '.join(Config.GRIDS)}. Presets: {', '.join(Config.PRESETS)}",
-        epilog="\n".join(settings).replace("%", "%%"),
+        epilog="\n".join(settings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--splits", default="test", help="to score each run on, as test,test_unseen_bank; '' for none")

@@ -21,11 +21,9 @@ from Files import Output
 
 def check(config: Config.Training) -> None:
     """Raises FileNotFoundError or ValueError where a configuration names what is not there."""
-    from Actions.data import prepared_for
+    from Actions.data import require_trainable_here
 
-    prepared_for(config.data)
-    if config.continue_from:
-        Utils.run_checkpoint(config.continue_from)
+    require_trainable_here(config)
 
 
 experiment = register(Experiment("training"), Config.Training, Config.PRESETS, check)

@@ -1,4 +1,4 @@
-"""What several scripts share: errors in one line, whole files only, a run's folder, tables, progress."""
+"""What several scripts share: errors in one line, a run's folder, tables, progress."""
 
 import contextlib
 import ctypes
@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 import sysconfig
 import tempfile
@@ -190,13 +191,15 @@ def run_config(run_dir: str | Path) -> dict[str, Any]:
 
 
 def training_again(run_dir: Path, settings: str = "") -> str:
-    """The command that trains a run anew, in its place.
+    """The command that trains a run anew: in its place where that is `RUNS`, else under another name.
 
     Args:
         run_dir: the run.
         settings: those it was started with; from its config.json if empty.
     """
-    return f"python Training.py with {settings or run_dir / 'config.json'} name={run_dir.name} fresh=true"
+    in_place = run_dir.resolve().parent == Path(RUNS).resolve()
+    name = f"name={shlex.quote(run_dir.name)} fresh=true" if in_place else "name=..."
+    return f"python Training.py with {settings or shlex.quote(str(run_dir / 'config.json'))} {name}"
 
 
 def run_status(run_dir: str | Path) -> str:
@@ -254,20 +257,22 @@ def files_of_earlier_versions(folder: Path) -> list[str]:
     Returns:
         Names relative to the folder, of files that may be there.
     """
-    files: list[Path] = []
-    for path in folder.rglob(TESTED):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            tracks = json.loads(path.read_text())["tracks"]
-            sources = json.loads((folder / "config.json").read_text())["data"]["sources"]
-            files += [path, *(path.parent / track / f"{source}.wav" for track in tracks for source in sources)]
-    for path in folder.rglob(CLIPS):
-        files += [path, *(clip for rank in RANKS for clip in path.parent.glob(f"{rank}/*.flac"))]
+    sources: list[str] = []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        sources = [str(source) for source in json.loads((folder / "config.json").read_bytes())["data"]["sources"]]
+    estimates = [*folder.glob("estimates/*"), *folder.glob("probes/*/estimates/*")]  # a kill left some unfinished
+    files = [split / TESTED for split in estimates]
+    files += [path for split in estimates for source in sources for path in split.glob(f"*/{source}.wav")]
+    clips = ("mixture", *(f"{source}.{kind}" for source in sources for kind in ("reference", "estimate")))
+    for split in folder.glob("listening/*"):
+        files += [split / CLIPS, *(split / rank / f"{clip}.flac" for rank in RANKS for clip in clips)]
     for path in folder.rglob("tracks/scored.jsonl"):
-        with contextlib.suppress(OSError, ValueError):
-            names = re.findall(r'"track": "(.+?)"', path.read_text())
-            files += [path, *(path.parent / f"{name}.{ending}" for name in names for ending in ("csv", "json"))]
-            files += [path.parents[1] / f"{name}.{kind}" for name in ("summary", "probes") for kind in ("csv", "md")]
-            files += [path.parents[1] / name for name in ("scores.csv", "boxplot.png", "spectrograms.png")]
+        files += [path, *(path.parents[1] / name for name in ("scores.csv", "boxplot.png", "spectrograms.png"))]
+        files += [path.parents[1] / f"{name}.{kind}" for name in ("summary", "probes") for kind in ("csv", "md")]
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                name = json.loads(line)["track"]
+                files += [path.parent / f"{name}.{ending}" for ending in ("csv", "json")]
     names = []
     for path in files:
         with contextlib.suppress(ValueError):  # a name that leads elsewhere, which none of ours ever did

@@ -104,7 +104,7 @@ def read_run(folder: Path, name: str, split: str) -> Run:
     """
     if not folder.is_dir():
         Utils.run_config(folder)  # says which runs there are
-    settings = dict(Config.flat(Utils.run_config(folder))) if (folder / "config.json").is_file() else {}
+    settings = dict(Config.flat(Config.filled(Utils.run_config(folder)))) if (folder / "config.json").is_file() else {}
     files = score_files(folder, split)
     if settings:
         require_current_scores(folder, split, files[0])
@@ -249,7 +249,9 @@ def passages(runs: Sequence[Run], split: str, clips: Sequence[Clip], output: Out
             source = path.name.removesuffix(".reference.flac")
             estimates = {run.name: estimate(run, split, clip, source, rate_hz, mixture) for run in heard}
             by_source[source] = {"reference": read_audio(path), **estimates}
-        totals = {f"sum of {who}": np.sum([by_source[s][who] for s in by_source], axis=0) for who in estimates}
+        if not by_source:
+            continue  # what was kept of it is gone
+        totals = {f"sum of {run.name}": np.sum([by_source[s][run.name] for s in by_source], axis=0) for run in heard}
         rows = {"mixture": {"as it is": mixture}, **by_source}
         sounds = [
             (source, [Metrics.Sound(who, flac(signal, rate_hz)) for who, signal in signals.items()])

@@ -177,6 +177,17 @@ def require_same_weights(run_dir: str | Path, made: Path, checksum: str, again: 
         )
 
 
+def require_trainable_here(config: Config.Training) -> None:
+    """Checks what a training needs, before an earlier run makes room for it.
+
+    Raises:
+        FileNotFoundError, ValueError: if the data set, or the run that lends its weights, is missing or does not fit.
+    """
+    prepared_for(config.data)
+    if config.continue_from:
+        Utils.run_checkpoint(config.continue_from)
+
+
 def require_scorable(config: Config.Evaluate) -> None:
     """Checks that it is said what is scored against what.
 
@@ -208,9 +219,10 @@ def require_current_scores(run_dir: Path, split: str, scores: Path) -> None:
         return  # a run without its estimates, or only a folder of scores
     again = " && ".join(f"python {script} with run={run_dir} split={split}" for script in ("Test.py", "Evaluate.py"))
     checksum = read_json(tested, Tested, again).checkpoint
-    if checksum:
-        require_same_weights(run_dir, tested, checksum, again)
-    if not Output(run_dir).is_current(scores.relative_to(run_dir).as_posix(), sha256(tested)) and checksum:
+    if not checksum:
+        return  # an earlier version's, which does not say
+    require_same_weights(run_dir, tested, checksum, again)
+    if not Output(run_dir).is_current(scores.relative_to(run_dir).as_posix(), sha256(tested)):
         raise ValueError(f"{scores} is not of the estimates beside {tested}; make both again with  {again}")
 
 

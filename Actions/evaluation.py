@@ -210,9 +210,10 @@ def require_some(estimates_dir: Path, truth: References) -> None:
 def written(scoring: Scoring, output: Output, config: Config.Evaluate) -> Iterator[str]:
     """The files that a split, or a probe of it, is to get, relative to the folder of the output."""
     for track in scoring.truth.tracks:
-        csv = scoring.file(track)
-        if config.fresh or not output.is_current(csv, scoring.key(track, config)):
-            yield from (csv, csv.removesuffix("csv") + "json")
+        csv, key = scoring.file(track), scoring.key(track, config)
+        both = (csv, csv.removesuffix("csv") + "json")
+        if config.fresh or not all(output.is_current(file, key) for file in both):
+            yield from both
     yield from (f"{scoring.below}/{name}" for name in (*TABLES, *PICTURES))
     if config.probes:
         yield from (f"{scoring.below}/{name}" for name in PROBES)

@@ -45,7 +45,7 @@ class Run:
             raise ValueError(
                 f"{self.folder}/config.json is not what {self.checkpoint.name} was trained with: {'; '.join(differing)}"
                 f". Put it back as it was, or train a run with the other settings:  "
-                f"python Training.py with {self.folder}/config.json name=..."
+                f"python Training.py with {self.folder / 'config.json'} name=..."
             )
         data, model = self.config.data, self.config.model.model_dump()
         self.lengths: Lengths = networks.lengths(data.output_samples, **model)
@@ -79,9 +79,16 @@ class Run:
             ValueError: if a name is unknown, labels are missing, or the samples have another shape or are no numbers.
         """
         require_known(self.config, labels, stems)
+        if not np.issubdtype(np.asarray(samples).dtype, np.floating):
+            raise ValueError(
+                f"expected floating point samples, full scale 1.0. Received: {np.asarray(samples).dtype}; divide them "
+                "by their full scale, which is 32768 for int16"
+            )
         mixture = np.asarray(samples, np.float32)
         if mixture.ndim not in (1, 2) or not mixture.size or not np.isfinite(mixture).all():
             raise ValueError(f"expected finite samples (T,) or (T, C). Received: an array of shape {mixture.shape}")
+        if mixture.ndim == 2 and mixture.shape[1] > len(mixture):
+            raise ValueError(f"expected samples (T, C), time first. Received: an array of shape {mixture.shape}")
         columns, own_hz = mixture.reshape(len(mixture), -1), self.config.data.sample_rate_hz
         blocks = resampled(iter([columns]), rate_hz, own_hz, columns.shape[1])
         length = round(len(columns) * own_hz / rate_hz)
@@ -120,8 +127,7 @@ def _differences(told: Config.Training, config: Config.Training) -> list[str]:
         dict(Config.flat({"model": tree["model"], "data": {key: tree["data"][key] for key in COMPUTED_BY}}))
         for tree in map(Config.to_dict, (told, config))
     )
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    return [f"{key} was {before.get(key, 'not there')} and is {now.get(key, 'not there')}" for key in keys]
+    return Config.changes(before, now)
 
 
 def _fits(separator: keras.Model, lengths: Lengths, sources: int, channels: int, model: Config.Tree) -> bool:

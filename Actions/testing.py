@@ -38,7 +38,9 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
     run = Run(config.run)
     data, loss = run.config.data, run.config.training.loss
     if config.probes and len(run.separator.inputs) == 1:
-        raise ValueError(f"the run {config.run} hears no labels (model.conditioning=none): there is nothing to probe")
+        raise ValueError(
+            f"the run {config.run} receives no labels (model.conditioning=none): there is nothing to probe"
+        )
     excerpt_samples = run.lengths.output_samples(data.output_samples)
     prepared, wanted = opened(config.prepared or data.prepared, config.run), sources_of(data)
     output = Output(config.run)

@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 STREAMED = (range(0x7EFFFFC0, 0x7F000009), range(0x7FFFEFC0, 0x80000001), range(0xFFFF0000, 0x100000000))
 
 # Chunks by whose name alone, though they may be cut, it is known that the sound is over.
+ID3V1_BYTES = 128
 AFTER_SOUND = frozenset(
     name.ljust(4).encode()
     for name in "LIST list fact cue smpl inst plst bext iXML axml chna id3 ID3 afsp PEAK cart DISP acid strc _PMX JUNK "
@@ -162,6 +163,10 @@ def _chunks_follow(file: BinaryIO, layout: _Layout, start: int, end: int, length
     if length - end <= padding:
         return True
     for first in {end, end + padding}:
+        file.seek(first)
+        tag = file.read(8)
+        if tag == b"APETAGEX" or (tag[:3] == b"TAG" and length - first == ID3V1_BYTES):
+            return True
         last = first
         for name, content, size in _chunks(file, layout, first, length):
             if name in AFTER_SOUND:

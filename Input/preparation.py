@@ -61,9 +61,10 @@ def prepare(
     finished = (out / MANIFEST).is_file() and not (out / JOURNAL).is_file()
     if not waiting and finished and len(done) == len(tracks):
         return []
+    ours = (out / MANIFEST).is_file() or (out / JOURNAL).is_file()
     former = {part.file for record in done.values() for part in record.files}
     output = Output(out)
-    output.adopt({MANIFEST, *former})
+    output.adopt({MANIFEST, *former, *(name for track in tracks for name in track.stems)} if ours else ())
     output.require_free([MANIFEST, *(name for track in waiting for name in track.stems)])
     with whole_file(out / JOURNAL) as partial:
         partial.write_text("".join(_line(row) for row in [_header(sample_rate_hz, channels), *done.values()]))

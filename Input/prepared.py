@@ -145,7 +145,8 @@ class Prepared:
             self.manifest = Manifest.model_validate_json(self.storage.read(MANIFEST, 0, size))
         except pydantic.ValidationError as error:
             raise ValueError(
-                f"{root}/{MANIFEST} is damaged ({error.errors()[0]['msg']}); remove {root} and prepare again"
+                f"{root}/{MANIFEST} is damaged, or none of this program's ({error.errors()[0]['msg']}); prepare into "
+                "another folder"
             ) from None
         self.root = Path(root)  # where the folder is on this machine
         self.sample_rate_hz = self.manifest.sample_rate_hz

@@ -41,7 +41,10 @@ def note(axes: Axes, words: str) -> None:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Writes a figure as png, each letter in the first font that has it."""
+    """Writes a figure as png, each letter in the first font that has it.
+
+    Figures are made by object, never through pyplot's global state.
+    """
     texts = figure.findobj(Text)
     letters = sorted({letter for text in texts for letter in text.get_text()})
     families = [*FontProperties().get_family(), *(family for letter in letters if (family := _family_of(letter)))]

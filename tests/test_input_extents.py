@@ -313,3 +313,13 @@ def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path):
     whole[22:42] = bytes(20)
     (tmp_path / "a.flac").write_bytes(whole)
     np.testing.assert_array_equal(read(tmp_path / "a.flac"), expected)
+
+
+@pytest.mark.parametrize("tag", [b"TAG" + 125 * b"x", b"APETAGEX" + 56 * b"y"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_tag_behind_a_wav_is_no_sound(tmp_path, tag, subtype):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros((1_000, 2)), 44_100, subtype)
+    path.write_bytes(path.read_bytes() + tag)
+    assert audio_info(path).samples == 1_000
+    assert not np.concatenate(list(audio_blocks(path))).any()

@@ -69,20 +69,24 @@ def train(config: "Training", run_dir: str | Path) -> float:
             another process trains it, or a loss is no number.
     """
     import Config
+    from Actions.data import require_trainable_here
     from Experiment import run_folder
 
+    if config.training.processes > 1:
+        raise ValueError("expected training.processes=1; several processes train by Training.py")
+    require_trainable_here(config)
     with run_folder(Path(run_dir), Config.to_dict(config)):
         from Actions import training
 
         return training.train(config, Path(run_dir)).best or float("nan")
 
 
-def test(run: str | Path, split: Sequence[str] = ("test",), **settings: object) -> dict[str, float]:
+def test(run: str | Path, split: str | Sequence[str] = "test", **settings: object) -> dict[str, float]:
     """Separates splits of a prepared data set with a run's best weights, as Test.py does.
 
     Args:
         run: the run's folder, where the estimates go.
-        split: which splits.
+        split: which split, or several.
         settings: what else `Config.Test` may be given, such as prepared=... or probes=("no_labels",).
 
     Returns:
@@ -94,7 +98,7 @@ def test(run: str | Path, split: Sequence[str] = ("test",), **settings: object) 
     import Config
     from Actions.testing import test
 
-    config = Config.from_dict(Config.Test, {"run": str(run), "split": tuple(split), **settings})
+    config = Config.from_dict(Config.Test, {"run": str(run), "split": split, **settings})
     return {what: loss for what, loss, _ in test(config)}
 
 
