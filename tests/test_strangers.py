@@ -276,6 +276,8 @@ def test_what_lies_under_a_wanted_name_is_refused_before_anything_is_written(cop
         before = seen_in(copy)
         done = said(deed.script, *deed.words)
         after = {where: what for where, what in seen_in(copy).items() if where in before or what != "folder"}
+        if deed.script == "Separate.py":  # a file that cannot be separated leaves the others alone
+            before, after = ({w: what for w, what in seen.items() if path.parent.name in w} for seen in (before, after))
         assert after == before, (name, kind, {w for w in {**before, **after} if before.get(w) != after.get(w)})
         lines = errors(done, deed.script)
         assert len(lines) == 1 and (path.name in lines[0] or kind == "folder"), (name, kind, lines)

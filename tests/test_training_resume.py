@@ -25,7 +25,7 @@ SMALL = (
 # All that has a memory of its own: the averages, the gradients that wait, a rate that falls by what validation said.
 MEMORY = ("training.ema=0.9", "training.accumulate=2", "training.decay=plateau", "training.plateau_patience=1")
 KILLS = {"tensorflow": 17, "jax": 3}
-WRITING = ".vimss/writing-*/*"  # while a file is written
+WRITING = ".vimss/writing-*/state.npz"  # while a state is written
 # On JAX the data set lies in the device's memory, where a thread draws examples ahead, and steps are compiled, which
 # there give the arrays they are called with away.
 WORDS = {"tensorflow": MEMORY, "jax": (*MEMORY, "data.cache=device", "training.xla=true")}
@@ -38,7 +38,7 @@ root = sys.argv[1]
 sys.path.insert(0, root)
 on_jax = os.environ["KERAS_BACKEND"] == "jax"
 if not on_jax:
-    import Training, tensorflow
+    import Actions.training, tensorflow
 for line in sys.stdin:
     if on_jax:
         process = subprocess.Popen([sys.executable, f"{root}/Training.py", *line.split()], stdout=sys.stderr)
