@@ -19,6 +19,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line and compares."""
     options = _parser().parse_args(arguments)
     with Utils.errors_in_one_line("Compare.py"):
+        for folder in options.runs:
+            if not folder.is_dir():
+                Utils.run_config(folder)  # says which runs there are
+
         from Actions.comparison import compare
 
         for table in compare(options.runs, options.split, options.out):
