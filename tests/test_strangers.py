@@ -280,7 +280,10 @@ def test_what_lies_under_a_wanted_name_is_refused_before_anything_is_written(cop
             before, after = ({w: what for w, what in seen.items() if path.parent.name in w} for seen in (before, after))
         assert after == before, (name, kind, {w for w in {**before, **after} if before.get(w) != after.get(w)})
         lines = errors(done, deed.script)
-        assert len(lines) == 1 and (path.name in lines[0] or kind == "folder"), (name, kind, lines)
+        named = [line for line in lines if path.name in line]
+        # Inside of the folder that is separated it is also a file to separate, which fails for itself.
+        assert named or kind == "folder", (name, kind, lines)
+        assert len(lines) == 1 or (deed.script == "Separate.py" and lines == named), (name, kind, lines)
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if kept is None:
             for folder in path.parents:
