@@ -106,7 +106,7 @@ def test_an_unconditioned_run_trains_and_separates_without_labels(place, said):
     assert said("Training.py", "with", *TINY, *plain).code == 0
     assert said("Test.py", "with", "run=runs/plain").code == 0
     probed = said("Test.py", "with", "run=runs/plain", "probes=no_labels")
-    assert probed.code == 1 and "Test.py: error: the run runs/plain takes no labels" in probed.err
+    assert probed.code == 1 and "Test.py: error: the run runs/plain receives no labels" in probed.err
     mixture = next(test_piece().glob("AuMix*"))
     assert said("Separate.py", mixture, "--run", "runs/plain", "--stems", "vn,bn", "--out", "all").code == 0
     assert {path.name for path in Path("all", mixture.stem).iterdir()} == {"vn.wav", "bn.wav"}
