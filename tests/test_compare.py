@@ -86,7 +86,7 @@ def test_only_settings_that_differ_are_listed(runs):
     assert table(tables, "Settings that differ") == {
         "model.levels": ["3", "5"],
         "model.places": ["every", "every,output"],
-        "model.depth": ["2", "-"],
+        "model.depth": ["2", "1"],
     }
 
 

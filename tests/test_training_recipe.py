@@ -116,7 +116,7 @@ def test_a_file_that_goes_while_it_trains_is_one_line_and_the_run_goes_on_when_i
         return feed(*arguments)
 
     with monkeypatch.context() as changed:
-        changed.setattr(Task, "fed", fed)
+        changed.setattr("Actions.training.fed", fed)
         assert call("Training.py", "with", *words, name) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert any(said.startswith(f"Training.py: error: {file} cannot be read") for file in files), said
