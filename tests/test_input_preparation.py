@@ -577,7 +577,7 @@ def test_only_a_finished_preparation_can_be_opened(tmp_path):
 )
 def test_a_damaged_manifest_is_one_line(tmp_path, text):
     (tmp_path / MANIFEST).write_text(text)
-    with pytest.raises(ValueError, match="manifest.json is damaged .*; remove .* and prepare again") as stop:
+    with pytest.raises(ValueError, match="manifest.json is damaged.*; prepare into another folder") as stop:
         Prepared(tmp_path)
     assert "\n" not in str(stop.value)
 

@@ -280,7 +280,7 @@ def test_other_ranges_are_prepared_anew(tmp_path, capsys):
         Prepare.main(["solos", *arguments, "--sample-rate", str(RATE_HZ)])
         samples = {track.samples for track in Prepared(tmp_path / "out").manifest.tracks}
         assert samples == {frames * RATE_HZ // 25}
-    assert len(list((tmp_path / "out").glob("*/"))) == len(Prepared(tmp_path / "out").manifest.tracks)
+    assert len(list((tmp_path / "out").glob("[!.]*/"))) == len(Prepared(tmp_path / "out").manifest.tracks)
 
 
 def test_recordings_as_they_are_downloaded_are_read(tmp_path):

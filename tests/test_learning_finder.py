@@ -72,6 +72,6 @@ def test_the_command_suggests_and_draws(place, capsys):
     small = ("model.levels=2", "model.filters=2", "training.batch_size=2", "training.xla=false")
     assert call("Training.py", "find_learning_rate", "with", *words, *small) == 0
     assert "training.learning_rate=" in capsys.readouterr().out
-    assert (place / "learning_rate.png").stat().st_size > 1000
+    assert (place / "runs/learning_rate.png").stat().st_size > 1000
     assert not (place / "runs").exists()
     assert call("Training.py", "find_learning_rate", "with", "demo", "data.prepared=nowhere") == 1

@@ -96,11 +96,12 @@ def _recordings(root: Path) -> tuple[dict[tuple[str, str], Path], list[str]]:
         instrument = instrument_code(folder.name)
         if not instrument:
             faults.append(f"{folder}: its name holds no letter or digit that an instrument's may have")
+            continue
         for path in audio_files(folder):
             first = found.setdefault((instrument, path.stem), path)
             if first != path:
                 faults.append(f"{path}: this recording is also {first}; keep one")
-    if not found:
+    if not found and not faults:
         raise FileNotFoundError(f"{root} holds no recording (expected files like Violin/recording.wav)")
     return found, faults
 
