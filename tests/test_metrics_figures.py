@@ -1,7 +1,7 @@
 """Names in pictures: in any script, of any length, with whatever fonts there are. Warnings are errors here."""
 
 import Metrics
-from Metrics import figures, files
+from Metrics import figures
 from tests.metrics_rows import rows_of
 
 import matplotlib
@@ -31,13 +31,13 @@ def only(monkeypatch):
 @pytest.fixture
 def drawn(monkeypatch):
     """The words of every figure that was saved."""
-    words = []
+    words, write = [], Figure.savefig
 
-    def save(figure, path):
-        figure.savefig(path, format="png", dpi=50)
+    def save(figure, path, **settings):
+        write(figure, path, format="png", dpi=50)
         words.extend(text.get_text() for text in figure.findobj(Text) if text.get_text())
 
-    monkeypatch.setattr(files, "save_figure", save)
+    monkeypatch.setattr(Figure, "savefig", save)
     return words
 
 
@@ -118,7 +118,7 @@ def test_runs_whose_names_differ_at_the_end_can_be_told_apart():
 
 def test_every_run_is_in_the_legend_of_the_curves(monkeypatch):
     saved = []
-    monkeypatch.setattr(files, "save_figure", lambda figure, path: saved.append(figure))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **settings: saved.append(figure))
     log = [{"step": 1, "loss": 0.1, "validation_loss": 0.2}]
     Metrics.loss_curves({"_a": [log], "b": [log, log]}, "unused.png")
     assert [text.get_text() for text in saved[0].legends[0].get_texts()] == ["_a", "b"]
