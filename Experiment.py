@@ -112,7 +112,8 @@ class CheckedExperiment(sacred.Experiment):
             options["--debug"] = True  # lets exceptions reach the script, whose errors_in_one_line prints them
         if options and options["--id"]:
             self.typed = {"name": Config.Word(options["--id"]), **self.typed}
-        updates = Config.nested(self.typed) if self.typed else convert_to_nested_dict(config_updates or {})
+        typed, self.typed = self.typed, {}  # for this call alone
+        updates = Config.nested(typed) if typed else convert_to_nested_dict(config_updates or {})
         config = Config.resolve(self.schema, self.presets, named_configs, updates)
         if command_name == self.default_command:
             self.check(config)

@@ -11,6 +11,8 @@ Nothing is overwritten but stems that this program wrote.
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import Utils
@@ -39,8 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         form = Format(options.ending, options.subtype, options.mp3_bitrate)
         clip_mode = options.clip_mode or ("none" if form.holds_all else "rescale")
         order = Order(options.run, tuple(options.labels), stems, options.out, options.filename, form, clip_mode)
-        names = [name for path in paths for name in order.files(path).values()]
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
+        if doubled := repeated(name for path in paths for name in order.files(path).values()):
             raise ValueError(
                 f"several stems would be one file: {', '.join(doubled[:3])}; expected --filename with {{track}} and "
                 f"{{stem}} that tells them apart. Received: {options.filename}"
@@ -70,8 +71,9 @@ def audio_files(paths: list[Path]) -> list[Path]:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = [each for each in files_below(path) if each.suffix.lower() in AUDIO_SUFFIXES]
-        others = [each for each in files_below(path) if each.suffix.lower() not in AUDIO_SUFFIXES]
+        below = files_below(path)
+        inside = [each for each in below if each.suffix.lower() in AUDIO_SUFFIXES]
+        others = [each for each in below if each.suffix.lower() not in AUDIO_SUFFIXES]
         own = {each for each in inside if is_recorded(each, STEMS)}
         for left_out, why in ((own, "that this program made"), (others, "without an ending of sound")):
             if left_out:
@@ -81,19 +83,23 @@ def audio_files(paths: list[Path]) -> list[Path]:
         if not found:
             raise FileNotFoundError(f"{path} holds no audio file to separate ({', '.join(sorted(AUDIO_SUFFIXES))})")
         files += found
-    names = [path.stem for path in files]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
+    if doubled := repeated(path.stem for path in files):
         raise ValueError(f"several files are called {', '.join(doubled)}; separate them into different --out folders")
     return files
 
 
 def require_apart(paths: list[Path], out: Path, filename: str) -> None:
     """Raises ValueError if a file to be separated lies in a folder that is to hold only stems."""
+    files = [filename.format(track=path.stem, trackext=path.suffix[1:], stem="x", ext="x") for path in paths]
+    folders = {(out / file).parent.resolve() for file in files} - {out.resolve()}
     for path in paths:
-        folder = (out / filename.format(track=path.stem, trackext=path.suffix[1:], stem="x", ext="x")).parent.resolve()
-        inside = [each for each in paths if each.resolve().is_relative_to(folder)] if folder != out.resolve() else []
-        if inside:
-            raise ValueError(f"{inside[0]} lies in {folder}, where stems are to be written; choose another --out")
+        if inside := folders & set(path.resolve().parents):
+            raise ValueError(f"{path} lies in {inside.pop()}, where stems are to be written; choose another --out")
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that are there more than once, in order."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _parser() -> argparse.ArgumentParser:

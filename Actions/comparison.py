@@ -78,9 +78,9 @@ def compare(folders: Sequence[Path], split: str, out: Path) -> list[Metrics.Tabl
         output.write_text(f"{name}.csv", rows.to_csv(index=False))
     names = [run.name for run in first_of_each(runs)]
     title = f"{' and '.join(names) if len(names) <= 3 else f'{len(names)} runs'} on {split}"
-    drawn, heard = list(pictures(runs, scores, output)), list(passages(runs, split, clips, output))
+    drawn, sounding = list(pictures(runs, scores, output)), list(passages(runs, split, clips, output))
     with output.file("report.html") as partial:
-        Metrics.write_report(title, tables, drawn, heard, partial)
+        Metrics.write_report(title, tables, drawn, sounding, partial)
     return tables
 
 
@@ -239,7 +239,7 @@ def clips_of(folder: Path, split: str) -> list[Clip]:
 def passages(runs: Sequence[Run], split: str, clips: Sequence[Clip], output: Output) -> Iterator[Metrics.Passage]:
     """The clips that the first run kept, beside what the other runs made of the same seconds."""
     folder = Utils.listening_dir(runs[0].folder, split)
-    heard = [run for run in first_of_each(runs) if Utils.estimates_dir(run.folder, split).is_dir()]
+    emitted = [run for run in first_of_each(runs) if Utils.estimates_dir(run.folder, split).is_dir()]
     for clip in clips:
         kept = folder / clip.rank
         rate_hz = audio_info(kept / "mixture.flac").sample_rate_hz
@@ -247,11 +247,11 @@ def passages(runs: Sequence[Run], split: str, clips: Sequence[Clip], output: Out
         by_source = {}
         for path in sorted(kept.glob("*.reference.flac")):
             source = path.name.removesuffix(".reference.flac")
-            estimates = {run.name: estimate(run, split, clip, source, rate_hz, mixture) for run in heard}
+            estimates = {run.name: estimate(run, split, clip, source, rate_hz, mixture) for run in emitted}
             by_source[source] = {"reference": read_audio(path), **estimates}
         if not by_source:
             continue  # what was kept of it is gone
-        totals = {f"sum of {run.name}": np.sum([by_source[s][run.name] for s in by_source], axis=0) for run in heard}
+        totals = {f"sum of {run.name}": np.sum([by_source[s][run.name] for s in by_source], axis=0) for run in emitted}
         rows = {"mixture": {"as it is": mixture}, **by_source}
         sounds = [
             (source, [Metrics.Sound(who, flac(signal, rate_hz)) for who, signal in signals.items()])

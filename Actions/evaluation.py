@@ -103,9 +103,9 @@ class Scoring:
     below: str
     made_of: str = ""
 
-    def file(self, track: Ensemble) -> str:
-        """Where a track's scores go, relative to the folder of the output."""
-        return f"{self.below}/tracks/{track.name}.csv"
+    def files(self, track: Ensemble) -> tuple[str, str]:
+        """Where a track's scores go, as csv and as json, relative to the folder of the output."""
+        return f"{self.below}/tracks/{track.name}.csv", f"{self.below}/tracks/{track.name}.json"
 
     def signals(self, track: Ensemble) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray | None], int]:
         """A track's references (T, S, C), estimates (T, S, C) and mixture (T, C), and their sample rate.
@@ -209,26 +209,30 @@ def require_some(estimates_dir: Path, truth: References) -> None:
 
 def written(scoring: Scoring, output: Output, config: Config.Evaluate) -> Iterator[str]:
     """The files that a split, or a probe of it, is to get, relative to the folder of the output."""
-    for track in scoring.truth.tracks:
-        csv, key = scoring.file(track), scoring.key(track, config)
-        both = (csv, csv.removesuffix("csv") + "json")
-        if config.fresh or not all(output.is_current(file, key) for file in both):
-            yield from both
+    for track in unscored(scoring, output, config):
+        yield from scoring.files(track)
     yield from (f"{scoring.below}/{name}" for name in (*TABLES, *PICTURES))
     if config.probes:
         yield from (f"{scoring.below}/{name}" for name in PROBES)
 
 
+def unscored(scoring: Scoring, output: Output, config: Config.Evaluate) -> list[Ensemble]:
+    """The tracks of which not both files are there, made of what there is now."""
+    keys = {track: scoring.key(track, config) for track in scoring.truth.tracks}
+    return [
+        track
+        for track, key in keys.items()
+        if config.fresh or not all(output.is_current(file, key) for file in scoring.files(track))
+    ]
+
+
 def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> list[str]:
     """Scores what was not scored yet, several tracks at a time, a file after the other; returns what went wrong."""
-    keys = {track.name: scoring.key(track, config) for track in scoring.truth.tracks}
-    files = {track.name: scoring.file(track) for track in scoring.truth.tracks}
-    both = {name: [file, file.removesuffix("csv") + "json"] for name, file in files.items()}
-    done = {name for name in both if not config.fresh and all(output.is_current(f, keys[name]) for f in both[name])}
-    kept = {file.removesuffix(".csv") for name, file in files.items() if name in done}
-    before = output.names(f"{scoring.below}/tracks/")
-    output.remove([name for name in before if name.rpartition(".")[0] not in kept])
-    waiting = [track for track in scoring.truth.tracks if track.name not in done]
+    waiting = unscored(scoring, output, config)
+    keys = {track.name: scoring.key(track, config) for track in waiting}
+    done = [track for track in scoring.truth.tracks if track.name not in keys]
+    kept = {file for track in done for file in scoring.files(track)}
+    output.remove([name for name in output.names(f"{scoring.below}/tracks/") if name not in kept])
     if done:
         where = output.root / scoring.below
         print(f"note: {len(done)} track(s) of {where} were scored before; fresh=true scores them again")
@@ -296,7 +300,7 @@ def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tupl
 
 def scores_of(scoring: Scoring, output: Output) -> pd.DataFrame:
     """The scores of all tracks that could be scored, in the tracks' order."""
-    paths = [output.root / scoring.file(track) for track in scoring.truth.tracks]
+    paths = [output.root / scoring.files(track)[0] for track in scoring.truth.tracks]
     there = [path for path in paths if path.is_file()]
     return Metrics.read_scores(there) if there else pd.DataFrame()
 

@@ -10,7 +10,7 @@ from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track
 import numpy as np
 import pytest
 import soundfile
-from scripts import call
+from scripts import Said, call
 
 RATE_HZ = 8_000
 MakePrepared = Callable[..., Prepared]
@@ -62,6 +62,18 @@ def make_prepared(tmp_path) -> MakePrepared:
         return Prepared(root)
 
     return make
+
+
+@pytest.fixture
+def said(capsys) -> Callable[..., Said]:
+    """Runs a script and keeps what it said."""
+
+    def run(script: str, *arguments: object) -> Said:
+        capsys.readouterr()
+        code = call(script, *arguments)
+        return Said(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from Models.separation import load_separator
 import numpy as np
 import pytest
 import soundfile
-from scripts import Said, call
+from scripts import call
 
 TINY = (
     *("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
@@ -70,18 +70,6 @@ def run(trained) -> Callable[[str], Path]:
         return Path("runs/run")
 
     return fresh_copy
-
-
-@pytest.fixture
-def said(capsys):
-    """Runs a script and keeps what it said."""
-
-    def say(script: str, *arguments: object) -> Said:
-        capsys.readouterr()
-        code = call(script, *arguments)
-        return Said(code, *capsys.readouterr())
-
-    return say
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from scripts import Said, call
+from scripts import call
 
 RATE_HZ = 8_000
 TINY = (
@@ -23,18 +23,6 @@ TINY = (
     "training.validate_every=2",
     "training.xla=false",
 )
-
-
-@pytest.fixture
-def said(capsys):
-    """Runs a script and keeps what it said."""
-
-    def run(script: str, *arguments: object) -> Said:
-        capsys.readouterr()
-        code = call(script, *arguments)
-        return Said(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -69,18 +69,6 @@ def place(place):
 
 
 @pytest.fixture
-def said(capsys):
-    """Runs a script and keeps what it said."""
-
-    def run(script: str, *arguments: object) -> Said:
-        capsys.readouterr()
-        code = call(script, *arguments)
-        return Said(code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
 def copy(place, tmp_path, monkeypatch):
     """That folder once more, to work in; links lead to `outside`, beside it."""
     shutil.copytree(place, tmp_path / "copy", symlinks=True)
