@@ -244,7 +244,8 @@ class Output:
         _sync(partial)
         written = _as_it_is(partial, made_of)
         with self._record.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # on a shared disk two lines may fall on one place
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)  # on a shared disk two lines may fall on one place
             file.write(_line(name, written))
             file.flush()
             os.fsync(file.fileno())
@@ -368,7 +369,8 @@ def _locked_folder(own: Path) -> tuple[Path, TextIO]:
         with suppress(FileNotFoundError):  # a process that cleans took it for a dead one's, before it was locked
             writing = Path(tempfile.mkdtemp(prefix="writing-", dir=own))
             lock = (writing / LOCK).open("w")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(OSError):  # a file system without locks; then nobody cleans either
+                fcntl.flock(lock, fcntl.LOCK_EX)
             if (writing / LOCK).exists():
                 return writing, lock
             lock.close()
