@@ -86,7 +86,7 @@ def _rising(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
 
 def _weighted_losses(expression: str) -> str:
     for term in expression.split("+"):
-        weight, times, name = term.rpartition("*")
+        weight, times, name = re.sub(r"\(\w+\)$", "", term).rpartition("*")
         if name not in LOSSES:
             near = _did_you_mean(name, {loss: loss for loss in LOSSES})
             raise ValueError(f"must be among {', '.join(LOSSES)}, or a weighted sum like l1+0.5*si_sdr{near}")
@@ -117,7 +117,7 @@ Oracle = Literal["IBM", "IRM", "MWF"]
 Oracles = Annotated[tuple[Oracle, ...], BeforeValidator(_split_commas), AfterValidator(_distinct)]
 """Ideal masks."""
 
-LOSSES = ("mse", "l1", "sum_squared", "log_energy", "si_sdr", "magnitudes", "multi_resolution_stft")
+LOSSES = ("mse", "l1", "sum_squared", "log_energy", "si_sdr", "magnitudes", "multi_resolution_stft", "bce")
 Loss = Annotated[str, AfterValidator(_weighted_losses)]
 """A loss by its name, or a weighted sum of losses as `l1+0.5*si_sdr`."""
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 import Config
 import Utils
 from Files import Output, require_name, sha256
-from Input.prepared import Prepared, Sources
+from Input.prepared import Prepared
+from Input.sources import Sources
 
 import pydantic
 

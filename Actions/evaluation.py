@@ -21,8 +21,9 @@ from Actions.data import (
     sources_of,
 )
 from Files import Output, sha256
-from Input.prepared import Ensemble, Prepared, Sources
+from Input.prepared import Prepared
 from Input.references import FolderReferences, PreparedReferences, References
+from Input.sources import Ensemble, Sources
 from Input.stems import read_stems, stem_files
 from Input.workers import dask_client, in_folder
 
@@ -120,7 +121,7 @@ class Scoring:
         sounding = [name for name, here in zip(self.scored, Metrics.sounding_sources(references), strict=True) if here]
         required = sounding if self.complete else ()
         estimates = read_stems(self.folder(track), self.scored, rate_hz, mixture.shape, required)
-        known = self.mixture == "recorded" or len(self.wanted) > 1
+        known = self.mixture == "recorded" or len(self.wanted.names) > 1
         return (references, estimates, mixture if known else None), rate_hz
 
     def folder(self, track: Ensemble) -> Path:
@@ -251,7 +252,7 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
             late |= {name: shifts} if shifts else {}
             with output.folder(f"{scoring.below}/tracks", made_of=keys[name]) as folder:
                 Metrics.write_track_scores(rows, folder)
-    if waiting and len(scoring.wanted) == 1 and scoring.mixture == "sum":
+    if waiting and len(scoring.wanted.names) == 1 and scoring.mixture == "sum":
         print("note: a single source says nothing of its mixture; mixture=recorded scores against the recorded one")
     for name, shifts in list(late.items())[:3]:
         print(f"note: {name}: {'; '.join(shifts)}; nothing was shifted")

@@ -13,10 +13,11 @@ from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Track
 from Learning.devices import Devices, Memory, accelerator_bytes, free_bytes
+from Learning.objective import trained
 from Learning.recipe import optimizer
 from Models import networks
 from Models.cost import activations
-from Models.losses import loss, per_example
+from Models.losses import Objective
 
 import keras
 
@@ -64,8 +65,13 @@ def task_of(config: Config.Training, devices: Devices) -> Task:
     output_samples = lengths.output_samples(data.output_samples)
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
     full = batch_size if devices.count > 1 else 1
-    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full)
+    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full, contexts_of(config))
     return Task(config, devices, training_examples(config, prepared, excerpt), windows)
+
+
+def contexts_of(config: Config.Training) -> tuple[str, ...]:
+    """The streams that the network receives beside the mixture."""
+    return () if config.model.conditioning == "none" else ("labels",)
 
 
 def training_examples(config: Config.Training, prepared: Prepared, excerpt: Excerpt) -> TrainingExamples:
@@ -77,17 +83,30 @@ def training_examples(config: Config.Training, prepared: Prepared, excerpt: Exce
     data, tracks = config.data, prepared.split("train", config.data.parts)
     augmentation = Augmentation(**config.augmentation.model_dump())
     mix = Mix(*data.mix, data.mix_same) if data.mix else None
-    return TrainingExamples(prepared, tracks, sources_of(data), excerpt, augmentation, config.seed, mix)
+    contexts = contexts_of(config)
+    return TrainingExamples(prepared, tracks, sources_of(data), excerpt, augmentation, config.seed, mix, contexts)
 
 
-def new_separator(
-    config: Config.Training, rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None
-) -> keras.Model:
-    """A separator with fresh weights, compiled for training. Sets the seed and the precision of the whole process."""
-    training = config.training
+def new_separator(config: Config.Training) -> keras.Model:
+    """A separator with fresh weights. Sets the seed and the precision of the whole process."""
     keras.utils.set_random_seed(config.seed)
-    keras.config.set_dtype_policy(training.precision)
-    separator = networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
+    keras.config.set_dtype_policy(config.training.precision)
+    return networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
+
+
+def new_optimizer(
+    config: Config.Training,
+    separator: keras.Model,
+    rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a configuration, built for a separator's weights.
+
+    Args:
+        config: of the training.
+        separator: what it is to train.
+        rate: in place of the configuration's.
+    """
+    training = config.training
     recipe = optimizer(
         rate or training.learning_rate,
         steps=training.steps,
@@ -102,9 +121,7 @@ def new_separator(
         ema=training.ema,
     )
     recipe.build(separator.trainable_variables)
-    steps = training.steps_per_execution
-    separator.compile(recipe, loss(training.loss), jit_compile=training.xla, steps_per_execution=steps)
-    return separator
+    return recipe
 
 
 def memory_of(task: Task, separator: keras.Model) -> Memory:
@@ -130,7 +147,24 @@ Batches = Callable[[int], Any]
 """Endless batches to train on, from the example of a number on."""
 
 
-def from_host(separator: keras.Model, task: Task, batch_size: int) -> tuple[keras.Model, Batches, Any]:
+@dataclass(frozen=True)
+class Feed:
+    """How examples reach the training step.
+
+    Args:
+        inputs: what a batch holds.
+        example: what an example is, computed from the inputs inside the step.
+        batches: to train on.
+        validation: batches of all windows.
+    """
+
+    inputs: dict[str, keras.KerasTensor]
+    example: dict[str, keras.KerasTensor]
+    batches: Batches
+    validation: Any
+
+
+def from_host(task: Task, batch_size: int) -> Feed:
     """Excerpts are read and mixed by tf.data.
 
     Raises:
@@ -145,50 +179,60 @@ def from_host(separator: keras.Model, task: Task, batch_size: int) -> tuple[kera
         ) from None
 
     share = task.devices.share
-
-    def heard(context: dict, *targets: Any) -> tuple:
-        """What this separator takes as input: a plain one wants no labels."""
-        return {name: context[name] for name in separator.input}, *targets
+    inputs = {name: keras.Input(shape, name=name) for name, shape in task.examples.shapes.items()}
 
     def batches(first: int) -> Any:
-        return training_batches(task.examples, batch_size, first, share).map(heard)
+        return training_batches(task.examples, batch_size, first, share)
 
-    return separator, batches, track_batches(task.windows, task.config.training.batch_size, share).map(heard)
+    return Feed(inputs, inputs, batches, track_batches(task.windows, task.config.training.batch_size, share))
 
 
-def from_device(separator: keras.Model, task: Task, batch_size: int) -> tuple[keras.Model, Batches, Any]:
+def from_device(task: Task, batch_size: int) -> Feed:
     """The whole data set lies in the accelerator's memory: excerpts are cut and mixed in the training step."""
-    examples, windows, training, share = task.examples, task.windows, task.config.training, task.devices.share
+    examples, windows, share = task.examples, task.windows, task.devices.share
     slots = max(examples.most_parts, windows.most_parts)
     cache = Cache(examples.prepared, tracks_of(task))
-    mixer = Mixer(cache, examples)
-    drawn = mixer.inputs(slots)
-    context, sources = mixer(drawn)
-    estimates = separator({name: context[name] for name in separator.input})
-    model = keras.Model(drawn, PerExample(training.loss)(sources, estimates))
-    steps = training.steps_per_execution
-    model.compile(
-        separator.optimizer, lambda zeros, losses: losses, jit_compile=training.xla, steps_per_execution=steps
-    )
+    mixer = Mixer(cache, examples, slots)
+    inputs = mixer.inputs()
 
     def batches(first: int) -> Any:
         return drawn_batches(examples, cache, slots, batch_size, first, share)
 
-    return model, batches, DrawnWindows(windows, cache, slots, training.batch_size, share)
+    validation = DrawnWindows(windows, cache, slots, task.config.training.batch_size, share)
+    return Feed(inputs, mixer(inputs), batches, validation)
 
 
-def fed(separator: keras.Model, task: Task, batch_size: int) -> tuple[keras.Model, Batches, Any]:
+def fed(
+    separator: keras.Model, optimizer: keras.optimizers.Optimizer, task: Task, batch_size: int
+) -> tuple[keras.Model, Batches, Any]:
     """What is fitted, batches to train it on, and batches to validate it on."""
-    feed = from_device if task.config.data.cache == "device" else from_host
-    return feed(separator, task, batch_size)
+    feed = (from_device if task.config.data.cache == "device" else from_host)(task, batch_size)
+    return fitted(task.config, separator, optimizer, feed.inputs, feed.example), feed.batches, feed.validation
 
 
-class PerExample(keras.layers.Layer):
-    """The loss of each example, in float32: true sources and estimates (B, T, S, C) -> (B,)."""
+def fitted(
+    config: Config.Training,
+    separator: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    inputs: dict[str, keras.KerasTensor],
+    example: dict[str, keras.KerasTensor],
+) -> keras.Model:
+    """The model that `fit` trains: batches -> the losses of a configuration.
 
-    def __init__(self, expression: str):
-        super().__init__(dtype="float32")
-        self.expression = expression
-
-    def call(self, sources: Any, estimates: Any) -> Any:
-        return per_example(self.expression, sources, estimates)
+    Args:
+        config: of the training.
+        separator: the network.
+        optimizer: of its weights.
+        inputs: what a batch holds.
+        example: what an example is, computed from the inputs; the inputs themselves if the host makes it.
+    """
+    training = config.training
+    return trained(
+        separator,
+        inputs,
+        example,
+        Objective(training.loss, present_only=sources_of(config.data).of_parts),
+        optimizer,
+        jit_compile=training.xla,
+        steps_per_execution=training.steps_per_execution,
+    )

@@ -9,9 +9,10 @@ import Utils
 from Actions.data import Clip, Tested, opened, sources_of
 from Actions.run import Run
 from Files import Output
-from Input.prepared import Sources, Track
+from Input.prepared import Track
 from Input.probes import probed_labels
 from Input.references import PreparedReferences
+from Input.sources import Sources
 from Input.stems import read_stems, write_clips, write_stems
 from Models.lengths import Lengths
 from Models.losses import per_example
@@ -110,7 +111,7 @@ def excerpt_losses(expression: str, references: np.ndarray, estimates: np.ndarra
         excerpt = np.zeros((2, samples, *references.shape[1:]), np.float32)
         for padded, signal in zip(excerpt, (references, estimates), strict=True):
             padded[: len(signal) - start] = signal[start : start + samples]
-        losses.append(float(per_example(expression, excerpt[:1], excerpt[1:])[0]))
+        losses.append(float(per_example(expression, {"sources": excerpt[:1]}, {"sources": excerpt[1:]})[0]))
     return losses
 
 

@@ -15,7 +15,7 @@ import Config
 import Utils
 from Actions.data import read_log
 from Actions.run import loaded
-from Actions.task import Task, fed, memory_of, new_separator, task_of
+from Actions.task import Task, fed, memory_of, new_optimizer, new_separator, task_of
 from Files import archive_fault, whole_file
 from Input.examples import TrainingExamples, Windows
 from Learning.board import Board
@@ -156,12 +156,13 @@ def train_round(
         plateau=training.plateau_patience if training.decay == "plateau" else 0,
         plateau_factor=training.plateau_factor,
     )
-    separator = new_separator(config, rate=training.learning_rate / (10 if course.round == 2 else 1))
+    separator = new_separator(config)
+    optimizer = new_optimizer(config, separator, training.learning_rate / (10 if course.round == 2 else 1))
     memory, on_each = memory_of(task, separator), rules.batch_size // devices.count
     if devices.writes:
         print(f"note: memory: {memory.note(on_each)}")
     with explained(memory, on_each):
-        model, batches, validation = fed(separator, task, rules.batch_size)
+        model, batches, validation = fed(separator, optimizer, task, rules.batch_size)
     if course.begins_from_best:
         take_weights(separator, best_path)
         course.begins_from_best = False
@@ -251,7 +252,7 @@ def lively_windows(windows: Windows, count: int) -> range:
     """So many consecutive windows in which most sources play, of the track with most of them; looks at its first 64."""
     track = max(windows.tracks, key=lambda track: windows.sources.labels(track).sum())
     numbers = [number for number, (of_track, _) in enumerate(windows.spans[: windows.count]) if of_track is track]
-    _, sources = windows.batch(numbers[:64])
+    sources = windows.batch(numbers[:64])["sources"]
     samples = sources.shape[1]
     first = liveliest(np.concatenate(sources), count * samples, samples).start // samples
     return range(numbers[0] + first, min(numbers[0] + first + count, numbers[-1] + 1))
@@ -266,12 +267,13 @@ def audition(
         Signals (T, C) by name: the mixture, and each source that plays as it is and as it is estimated; and their
         spectrograms (H, W, 3), which are kept in the run's folder too.
     """
-    context, sources = windows.batch(numbers)
-    heard = {name: context[name] for name in separator.input}
-    estimates = np.concatenate(keras.ops.convert_to_numpy(separator.predict_on_batch(heard)))
+    batch = windows.batch(numbers)
+    sources, whole = batch["sources"], batch["mixture"]
+    received = {name: batch[name] for name in separator.input}
+    estimates = np.concatenate(keras.ops.convert_to_numpy(separator.predict_on_batch(received)))
     references = np.concatenate(sources)
-    margin = (context["mixture"].shape[1] - sources.shape[1]) // 2
-    mixture = np.concatenate(context["mixture"][:, margin : margin + sources.shape[1]])
+    margin = (whole.shape[1] - sources.shape[1]) // 2
+    mixture = np.concatenate(whole[:, margin : margin + sources.shape[1]])
     rows = [[("mixture", mixture), ("sum of the estimates", estimates.sum(axis=1))]]
     for index in np.flatnonzero(np.any(references, axis=(0, 2))):
         name = windows.sources.names[index]
@@ -289,8 +291,7 @@ def keep_offending(examples: TrainingExamples, run_dir: Path, writes: bool, firs
     Of several processes, which all come to know of it, one `writes`.
     """
     if writes:
-        context, sources = examples.batch(range(first, end))
-        arrays: dict[str, Any] = {**context, "sources": sources, "first": first}
+        arrays: dict[str, Any] = {**examples.batch(range(first, end)), "first": first}
         with whole_file(run_dir / Utils.OFFENDING) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
     return f"they are in {run_dir / Utils.OFFENDING}"
@@ -329,13 +330,14 @@ def find_learning_rate(config: Config.Training, png: Path) -> str:
     told = {"decay": "constant", "warmup_steps": 0, "accumulate": 1, "ema": 0.0, "steps_per_execution": 1}
     training = config.training.model_copy(update=told)
     task = task_of(config.model_copy(update={"training": training}), joined(1))
-    separator = new_separator(task.config, Rising(FINDER_STEPS))
+    separator = new_separator(task.config)
+    optimizer = new_optimizer(task.config, separator, Rising(FINDER_STEPS))
     with (
         explained(memory_of(task, separator), training.batch_size),
         task.reading(),
         Utils.progress_calls("step", "finding a learning rate") as tell,
     ):
-        model, batches, _ = fed(separator, task, training.batch_size)
+        model, batches, _ = fed(separator, optimizer, task, training.batch_size)
         found = range_test(model, batches(0), FINDER_STEPS, lambda step: tell(step, FINDER_STEPS))
     rate, smoothed = suggestion(found)
     rate_curve(np.geomspace(LOWEST, HIGHEST, FINDER_STEPS), found, smoothed, rate, png)

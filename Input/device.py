@@ -24,7 +24,8 @@ AHEAD = 32  # batches that are drawn before they are asked for
 
 Drawn = dict[str, np.ndarray]
 """Drawn parts as arrays of P slots: `row` (of the cache, where the part begins), `start` (where its sources start) and
-`samples` of its track, `source`, and its treatment `gain`, `swap`, `step`, `taps`. An empty slot has the gain 0."""
+`samples` of its track, `source` and `class` (indices), and its treatment `gain`, `swap`, `step`, `taps`. An empty slot
+has the gain 0. And the `weight` of each example."""
 
 
 class Cache:
@@ -58,13 +59,19 @@ def drawn_arrays(examples: Examples, cache: Cache, numbers: Sequence[int], slots
         "row": [cache.row(one.part) for one in parts],
         "start": [one.start for one in parts],
         "samples": [one.track.samples for one in parts],
-        "source": [examples.source_of(one) for one in parts],
+        "source": [
+            examples.sources.row(place, examples.class_of(one))
+            for example in drawn
+            for place, one in enumerate(example)
+        ],
+        "class": [examples.class_of(one) for one in parts],
         **stacked([one.treatment for one in parts])._asdict(),
     }
     arrays = {name: np.zeros((len(drawn), slots, *np.shape(values)[1:]), np.int32) for name, values in known.items()}
     arrays["step"][:], arrays["taps"][:] = UNIT_STEP, FLAT
     for name, values in known.items():
         arrays[name][*filled] = values
+    arrays["weight"] = np.array([examples.weight(number) for number in numbers], np.float32)
     return arrays
 
 
@@ -75,19 +82,19 @@ def drawn_batches(
     batch_size: int,
     first: int = 0,
     share: tuple[int, int] = (0, 1),
-) -> Iterator[tuple[Drawn, np.ndarray]]:
-    """Endless batches of what `training_batches` would hold, as numbers; with zeros in the place of targets.
+) -> Iterator[tuple[Drawn]]:
+    """Endless batches of what `training_batches` would hold, as numbers; each in a tuple, as Keras wants them.
 
     A thread draws the next ones while the device computes.
     """
     index, _ = share
     mine = piece_of(batch_size, share)
 
-    def batch(start: int) -> tuple[Drawn, np.ndarray]:
+    def batch(start: int) -> tuple[Drawn]:
         numbers = range(start + index * mine, start + (index + 1) * mine)
         arrays = drawn_arrays(examples, cache, numbers, slots)
         examples.reached = numbers[-1] + 1
-        return arrays, np.zeros(mine, np.float32)
+        return (arrays,)
 
     with ThreadPoolExecutor(1) as thread:
         ahead = deque(thread.submit(batch, first + n * batch_size) for n in range(AHEAD))
@@ -97,7 +104,7 @@ def drawn_batches(
 
 
 class DrawnWindows(keras.utils.PyDataset):
-    """What `track_batches` would hold, as numbers, with zeros in the place of targets."""
+    """What `track_batches` would hold, as numbers."""
 
     def __init__(self, windows: Windows, cache: Cache, slots: int, batch_size: int, share: tuple[int, int] = (0, 1)):
         super().__init__()
@@ -107,25 +114,25 @@ class DrawnWindows(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.windows) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple:
+    def __getitem__(self, index: int) -> tuple[Drawn]:
         start = index * self.batch_size + self.first
         numbers = range(start, min(start + self.mine, len(self.windows)))
-        batch = drawn_arrays(self.windows, self.cache, numbers, self.slots), np.zeros(len(numbers), np.float32)
-        return batch if self.windows.full == 1 else (*batch, self.windows.weights(numbers))
+        return (drawn_arrays(self.windows, self.cache, numbers, self.slots),)
 
 
 class Mixer(keras.layers.Layer):
-    """Drawn parts (arrays of (B, P, ...)) -> THE element of this floor, in batches, on the device.
+    """Drawn parts (arrays of (B, P, ...)) -> THE example of this floor, in batches, on the device.
 
     Args:
         cache: the parts; becomes a weight that nothing trains.
-        examples: whose excerpts, sources and augmentation.
+        examples: whose excerpts, sources, contexts and augmentation.
+        slots: P; at least the most parts of an example.
     """
 
-    def __init__(self, cache: Cache, examples: Examples, **kwargs: Any):
+    def __init__(self, cache: Cache, examples: Examples, slots: int, **kwargs: Any):
         super().__init__(dtype="float32", trainable=False, **kwargs)
         self.excerpt, self.augmentation = examples.excerpt, examples.augmentation
-        self.names = examples.sources.names
+        self.sources, self.contexts, self.slots = examples.sources, examples.contexts, slots
         self.pcm = self.add_weight(
             name="pcm",
             shape=cache.rows.shape,
@@ -134,24 +141,32 @@ class Mixer(keras.layers.Layer):
             initializer=lambda shape, dtype: ops.convert_to_tensor(cache.rows, dtype),  # once, and not zeros before
         )
 
-    def call(self, drawn: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        batch, slots = ops.shape(drawn["gain"])
-        flat = {name: ops.reshape(array, (batch * slots, *array.shape[2:])) for name, array in drawn.items()}
+    def call(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        slots, classes = self.slots, len(self.sources.names)
+        batch = ops.shape(drawn["gain"])[0]
+        of_parts = {name: array for name, array in drawn.items() if name != "weight"}
+        flat = {name: ops.reshape(array, (batch * slots, *array.shape[2:])) for name, array in of_parts.items()}
         treatment = Treatment(flat["gain"], ops.cast(flat["swap"], "bool"), flat["step"], flat["taps"])
         samples, channels = self.excerpt.input_samples, self.pcm.shape[2]
         treated = self.augmentation.treated(ops, self._cut(flat), treatment, samples)
         treated = ops.reshape(treated, (batch, slots, samples, channels))
         context = self.excerpt.context_samples
         middle = treated[:, :, context : context + self.excerpt.output_samples]
-        held = ops.cast(drawn["source"][..., None] == ops.arange(len(self.names), dtype="int32"), "int32")
+        rows = slots if self.sources.of_parts else classes
+        held = _one_hot(drawn["source"], rows)
+        sounding = ops.cast(drawn["gain"] != 0, "int32")[..., None]
         sources: Any = 0
-        labels: Any = 0
-        for slot in range(drawn["gain"].shape[1]):
+        for slot in range(slots):
             sources = sources + middle[:, slot, :, None] * held[:, slot, None, :, None]
-            audible = ops.cast(drawn["gain"][:, slot] != 0, "int32")
-            labels = ops.maximum(labels, held[:, slot] * audible[:, None])
-        mixture = ops.sum(treated, axis=1)
-        return {"mixture": _amplitudes(mixture), "labels": ops.cast(labels, "float32")}, _amplitudes(sources)
+        present = ops.max(held * sounding, axis=1)
+        labels = _one_hot(drawn["class"], classes) * sounding
+        known = {"labels": labels if self.sources.of_parts else ops.max(labels, axis=1)}
+        return {
+            "mixture": _amplitudes(ops.sum(treated, axis=1)),
+            "sources": _amplitudes(sources),
+            "present": ops.cast(present, "float32"),
+            "weight": drawn["weight"],
+        } | {name: ops.cast(known[name], "float32") for name in self.contexts}
 
     def _cut(self, flat: dict[str, Any]) -> Any:
         """The PCM of each part (N, T_pcm, C), int32; silence beyond the ends of its track."""
@@ -168,11 +183,17 @@ class Mixer(keras.layers.Layer):
         inside = (places >= 0) & (places < flat["samples"][:, None])
         return ops.cast(shifted, "int32") * ops.cast(inside, "int32")[..., None]
 
-    def inputs(self, slots: int) -> dict[str, keras.KerasTensor]:
-        """What a model that begins with this layer is told."""
-        shapes = {"taps": (slots, len(FLAT))}
-        names = ("row", "start", "samples", "source", *Treatment._fields)
-        return {name: keras.Input(shapes.get(name, (slots,)), dtype="int32", name=name) for name in names}
+    def inputs(self) -> dict[str, keras.KerasTensor]:
+        """What a model that begins with this layer receives."""
+        shapes = {"taps": (self.slots, len(FLAT))}
+        names = ("row", "start", "samples", "source", "class", *Treatment._fields)
+        inputs = {name: keras.Input(shapes.get(name, (self.slots,)), dtype="int32", name=name) for name in names}
+        return {**inputs, "weight": keras.Input((), dtype="float32", name="weight")}
+
+
+def _one_hot(indices: Any, count: int) -> Any:
+    """Integers (...) -> (..., count), int32."""
+    return ops.cast(indices[..., None] == ops.arange(count, dtype="int32"), "int32")
 
 
 def _amplitudes(sums: Any) -> Any:

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 from .augmentation import FULL_SCALE, UNIT_GAIN, UNTREATED, Augmentation, Treatment, stacked
-from .prepared import Part, Prepared, Sources, Track
+from .prepared import Part, Prepared, Track
+from .sources import Sources
 
-Element = tuple[dict[str, np.ndarray], np.ndarray]
-"""THE element of this floor, or a batch of them."""
+Example = dict[str, np.ndarray]
+"""THE example of this floor, or a batch of them."""
+
+CONTEXTS = ("labels",)
+"""The streams that a network may be given beside the mixture."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,13 @@ class Examples(ABC):
     Args:
         prepared: the data set.
         tracks: those to take from.
-        sources: what the model emits.
+        sources: what the axis S is.
         excerpt: lengths.
         augmentation: what varies.
+        contexts: the streams beside the mixture that the examples hold, some of `CONTEXTS`.
 
     Raises:
-        ValueError: if an instrument is not among the sources.
+        ValueError: if an instrument is in no class, or a stream is unknown.
     """
 
     def __init__(
@@ -74,14 +79,17 @@ class Examples(ABC):
         sources: Sources,
         excerpt: Excerpt,
         augmentation: Augmentation,
+        contexts: Sequence[str] = CONTEXTS,
     ):
         self.prepared, self.tracks, self.sources = prepared, tracks, sources
-        self.excerpt, self.augmentation = excerpt, augmentation
+        self.excerpt, self.augmentation, self.contexts = excerpt, augmentation, tuple(contexts)
         self.reached = 0  # one past the last example that was made: how far the input is ahead
         self.fault: Exception | None = None  # what stopped a batch; tf.data, whose threads make them, only quotes it
+        if unknown := set(contexts) - set(CONTEXTS):
+            raise ValueError(f"expected streams among {', '.join(CONTEXTS)}. Received: {', '.join(sorted(unknown))}")
         try:
             for track in tracks:
-                sources.labels(track)
+                sources.rows(track)
         except ValueError as error:
             known = ",".join(sorted({instrument for track in tracks for instrument in track.instruments}))
             raise ValueError(f"{error}; those of this data set are data.sources={known}") from None
@@ -91,49 +99,69 @@ class Examples(ABC):
         """The largest number of parts in an example."""
         return max(len(track.parts) for track in self.tracks)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """What an example holds: the shape of each array by its name, all of them float32."""
+        excerpt, channels, classes = self.excerpt, self.prepared.channels, len(self.sources.names)
+        sources = self.most_parts if self.sources.of_parts else classes
+        shapes: dict[str, tuple[int, ...]] = {
+            "mixture": (excerpt.input_samples, channels),
+            "sources": (excerpt.output_samples, sources, channels),
+            "present": (sources,),
+            "weight": (),
+        }
+        if "labels" in self.contexts:
+            shapes["labels"] = (sources, classes) if self.sources.of_parts else (classes,)
+        return shapes
+
     @abstractmethod
     def draw(self, number: int) -> list[DrawnPart]:
         """The parts of example `number`, with their moments and treatments."""
 
-    def element(self, number: int) -> Element:
-        """Example `number` as THE element of this floor."""
-        context, sources = self.batch([number])
-        return {name: array[0] for name, array in context.items()}, sources[0]
+    def weight(self, number: int) -> float:
+        """How much example `number` counts in a mean over examples."""
+        return 1.0
 
-    def batch(self, numbers: Sequence[int]) -> Element:
+    def example(self, number: int) -> Example:
+        """Example `number`."""
+        return {name: array[0] for name, array in self.batch([number]).items()}
+
+    def batch(self, numbers: Sequence[int]) -> Example:
         """The examples of these numbers, each array with an axis before its own.
 
         Raises:
             ValueError: if a file cannot be read; it stays in `fault`.
         """
-        excerpt, channels, count = self.excerpt, self.prepared.channels, len(numbers)
-        mixtures = _zeros((count, excerpt.input_samples, channels))
-        labels = _zeros((count, len(self.sources)))
-        sources = _zeros((count, excerpt.output_samples, len(self.sources), channels))
+        arrays = {name: _zeros((len(numbers), *shape)) for name, shape in self.shapes.items()}
         try:
-            for number, *arrays in zip(numbers, mixtures, labels, sources, strict=True):
-                self._write(number, *arrays)
+            for index, number in enumerate(numbers):
+                self._write(number, {name: array[index] for name, array in arrays.items() if name != "weight"})
+                arrays["weight"][index] = self.weight(number)
         except (OSError, ValueError) as error:
             self.fault = error
             raise
         self.reached = max(self.reached, numbers[-1] + 1)
-        return {"mixture": mixtures, "labels": labels}, sources
+        return arrays
 
-    def _write(self, number: int, mixture: np.ndarray, labels: np.ndarray, sources: np.ndarray) -> None:
+    def _write(self, number: int, arrays: Example) -> None:
         """Writes example `number` into arrays; what no part sounds in is zero there already."""
         middle = slice(self.excerpt.context_samples, self.excerpt.context_samples + self.excerpt.output_samples)
-        all_heard: np.ndarray | None = None
+        whole: np.ndarray | None = None
         sums: dict[int, np.ndarray] = {}
-        for one in self.draw(number):  # part by part: what is added up stays in the processor's cache
-            heard, source = self._heard(one), self.source_of(one)
-            sums[source] = sums[source] + heard[middle] if source in sums else heard[middle].copy()
-            labels[source] = max(labels[source], one.treatment.gain != 0)
-            all_heard = heard if all_heard is None else np.add(all_heard, heard, out=all_heard)
-        amplitudes(all_heard, mixture)
-        for source, total in sums.items():
-            amplitudes(total, sources[:, source])
+        for place, one in enumerate(self.draw(number)):  # part by part: what is added up stays in the processor's cache
+            treated, of_class = self._treated(one), self.class_of(one)
+            row = self.sources.row(place, of_class)
+            sums[row] = sums[row] + treated[middle] if row in sums else treated[middle].copy()
+            if one.treatment.gain:
+                arrays["present"][row] = 1
+                if "labels" in arrays:
+                    arrays["labels"][(row, of_class) if self.sources.of_parts else row] = 1
+            whole = treated if whole is None else np.add(whole, treated, out=whole)
+        amplitudes(whole, arrays["mixture"])
+        for row, total in sums.items():
+            amplitudes(total, arrays["sources"][:, row])
 
-    def _heard(self, one: DrawnPart) -> np.ndarray:
+    def _treated(self, one: DrawnPart) -> np.ndarray:
         """A drawn part as it is mixed: (T, C), int32, in units of 2^-23."""
         samples = self.augmentation.pcm_samples(self.excerpt.input_samples)
         pcm = self.prepared.read_pcm(one.part, self.pcm_start(one), samples)
@@ -144,9 +172,9 @@ class Examples(ABC):
         """Which sample of its track a drawn part is read from."""
         return self.augmentation.pcm_start(one.start, self.excerpt.context_samples, one.treatment.step)
 
-    def source_of(self, one: DrawnPart) -> int:
-        """The index of the source that holds a drawn part."""
-        return self.sources.index(one.track, one.part.instrument)
+    def class_of(self, one: DrawnPart) -> int:
+        """The index of the class that holds a drawn part."""
+        return self.sources.class_of(one.track, one.part.instrument)
 
 
 def amplitudes(sums: Any, out: np.ndarray) -> None:
@@ -183,12 +211,12 @@ class TrainingExamples(Examples):
     a track's ends is silence.
 
     Args:
-        prepared, tracks, sources, excerpt, augmentation: as for `Examples`.
+        prepared, tracks, sources, excerpt, augmentation, contexts: as for `Examples`.
         seed: of the whole run.
         mix: how many parts to mix that do not belong together; None for the parts of a track.
 
     Raises:
-        ValueError: if an instrument is not among the sources, or there are too few to mix.
+        ValueError: as for `Examples`, or if there are too few parts to mix.
     """
 
     def __init__(
@@ -200,8 +228,9 @@ class TrainingExamples(Examples):
         augmentation: Augmentation,
         seed: int,
         mix: Mix | None = None,
+        contexts: Sequence[str] = CONTEXTS,
     ):
-        super().__init__(prepared, tracks, sources, excerpt, augmentation)
+        super().__init__(prepared, tracks, sources, excerpt, augmentation, contexts)
         self.seed, self.mix = seed, mix
         self._ends = np.cumsum([self._starts(track) for track in tracks])
         self._same_instrument: dict[str, list[tuple[Track, Part]]] = {}
@@ -274,17 +303,24 @@ class Windows(Examples):
     """Consecutive windows that cover every sample of every track exactly once; the last of a track ends in silence.
 
     Args:
-        prepared, tracks, sources, excerpt: as for `Examples`.
-        full: where many devices need full batches: the last window is repeated up to a multiple of this number.
+        prepared, tracks, sources, excerpt, contexts: as for `Examples`.
+        full: where many devices need full batches: the last window is repeated up to a multiple of this number, with
+            a weight of zero.
 
     Raises:
-        ValueError: if an instrument is not among the sources.
+        ValueError: as for `Examples`.
     """
 
     def __init__(
-        self, prepared: Prepared, tracks: tuple[Track, ...], sources: Sources, excerpt: Excerpt, full: int = 1
+        self,
+        prepared: Prepared,
+        tracks: tuple[Track, ...],
+        sources: Sources,
+        excerpt: Excerpt,
+        full: int = 1,
+        contexts: Sequence[str] = CONTEXTS,
     ):
-        super().__init__(prepared, tracks, sources, excerpt, Augmentation())
+        super().__init__(prepared, tracks, sources, excerpt, Augmentation(), contexts)
         self.spans = [(track, start) for track in tracks for start in range(0, track.samples, excerpt.output_samples)]
         self.count, self.full = len(self.spans), full
         self.spans += self.spans[-1:] * (-self.count % full)
@@ -292,9 +328,9 @@ class Windows(Examples):
     def __len__(self) -> int:
         return len(self.spans)
 
-    def weights(self, numbers: Sequence[int]) -> np.ndarray:
-        """1.0 for each window, 0.0 for one that is there to fill the batch: (B,), float32."""
-        return (np.asarray(numbers) < self.count).astype(np.float32)
+    def weight(self, number: int) -> float:
+        """1.0 for each window, 0.0 for one that is there to fill the batch."""
+        return float(number < self.count)
 
     def draw(self, number: int) -> list[DrawnPart]:
         """The parts of window `number`, as they are."""

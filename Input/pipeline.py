@@ -20,7 +20,7 @@ def training_batches(
         share: this host's index and how many there are: host h of H reads the h-th of H even pieces of each batch.
 
     Returns:
-        ({"mixture": (B / H, T_in, C), "labels": (B / H, S)}, sources (B / H, T_out, S, C)), float32.
+        B / H examples at a time, each array of `Examples.shapes` with an axis before its own.
 
     Raises:
         ValueError: if the hosts cannot share a batch evenly.
@@ -43,38 +43,34 @@ def track_batches(windows: Windows, batch_size: int, share: tuple[int, int] = (0
         share: as of `training_batches`.
 
     Returns:
-        Elements as `training_batches`; where the windows fill all batches, with the windows' weights (B,) behind them.
+        Batches as of `training_batches`.
     """
     mine = piece_of(batch_size, share)
-
-    def weighted(start: tf.Tensor, end: tf.Tensor) -> tuple:
-        if windows.full == 1:
-            return read(start, end)
-        weights = tf.cast(tf.range(start, end) < windows.count, tf.float32)
-        return *read(start, end), tf.ensure_shape(weights, (mine,))
-
-    read = _batch(windows, None if windows.full == 1 else mine)
     return (
         tf.data.Dataset.range(share[0] * mine, len(windows), batch_size)
         .map(lambda start: (start, tf.minimum(start + mine, len(windows))))
-        .map(weighted, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .map(
+            _batch(windows, None if windows.full == 1 else mine),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
 def _batch(of: Examples, batch_size: int | None) -> Callable:
     """The function (first number, one past the last) -> batch, with the shapes that a numpy function cannot tell."""
-    excerpt, channels, sources = of.excerpt, of.prepared.channels, len(of.sources)
+    shapes = of.shapes
 
-    def read(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, ...]:
-        context, target = of.batch(range(int(start), int(end)))
-        return context["mixture"], context["labels"], target
+    def read(start: np.ndarray, end: np.ndarray) -> list[np.ndarray]:
+        batch = of.batch(range(int(start), int(end)))
+        return [batch[name] for name in shapes]
 
-    def batch(start: tf.Tensor, end: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        mixture, labels, target = tf.numpy_function(read, [start, end], [tf.float32] * 3)
-        mixture.set_shape((batch_size, excerpt.input_samples, channels))
-        labels.set_shape((batch_size, sources))
-        target.set_shape((batch_size, excerpt.output_samples, sources, channels))
-        return {"mixture": mixture, "labels": labels}, target
+    def batch(start: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
+        arrays = tf.numpy_function(read, [start, end], [tf.float32] * len(shapes))
+        return {
+            name: tf.ensure_shape(array, (batch_size, *shape))
+            for (name, shape), array in zip(shapes.items(), arrays, strict=True)
+        }
 
     return batch

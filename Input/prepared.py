@@ -9,16 +9,15 @@ file.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 from Files import require_name, require_path
 
 import numpy as np
 import pydantic
 
+from .sources import Sources
 from .storage import storage
 
 MANIFEST = "manifest.json"
@@ -67,20 +66,6 @@ class Track(pydantic.BaseModel, frozen=True, extra="forbid"):
         return frozenset(part.instrument for part in self.parts)
 
 
-class Ensemble(Protocol):
-    """A track as far as its sources go."""
-
-    @property
-    def name(self) -> str:
-        """The track's name."""
-        ...
-
-    @property
-    def instruments(self) -> frozenset[str]:
-        """The instrument codes of the parts."""
-        ...
-
-
 class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
     """What the folder of a prepared data set holds."""
 
@@ -88,38 +73,6 @@ class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
     sample_rate_hz: int
     channels: int
     tracks: tuple[Track, ...]
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The sources that a model emits, in its order, and the instruments that each holds.
-
-    Args:
-        names: of the sources; a name is also an instrument's, unless `sums` has it.
-        sums: the instruments of sources that hold several, such as {"accompaniment": ("bass", "drums", "other")}.
-    """
-
-    names: tuple[str, ...]
-    sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def index(self, track: Ensemble, instrument: str) -> int:
-        """Which source holds an instrument of a track.
-
-        Raises:
-            ValueError: if none does.
-        """
-        for index, name in enumerate(self.names):
-            if instrument in self.sums.get(name, (name,)):
-                return index
-        raise ValueError(f"{track.name}: instrument '{instrument}' is not among the sources {', '.join(self.names)}")
-
-    def labels(self, track: Ensemble) -> np.ndarray:
-        """1.0 for each source that has a part in the track: `(S,)`, float32."""
-        present = {self.index(track, instrument) for instrument in track.instruments}
-        return np.array([index in present for index in range(len(self))], np.float32)
 
 
 class Prepared:
@@ -199,9 +152,9 @@ class Prepared:
             ValueError: if an instrument of the track is in none of the sources.
         """
         samples = track.samples if samples is None else samples
-        summed = source_major(samples, len(wanted), self.channels)
-        for part in track.parts:
-            summed[:, wanted.index(track, part.instrument)] += self.read(part, start, samples)
+        summed = source_major(samples, len(wanted.of(track)), self.channels)
+        for part, row in zip(track.parts, wanted.rows(track), strict=True):
+            summed[:, row] += self.read(part, start, samples)
         return summed
 
     def recorded(self, track: Track) -> np.ndarray:

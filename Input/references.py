@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .audio import audio_info, read_audio, with_channels
-from .prepared import Prepared, Sources, Track, source_major
+from .prepared import Prepared, Track, source_major
 from .readers.layouts import audio_files, folders
 from .readers.musdb import STEM, stem_track
 from .readers.own_stems import folder_track, is_split
 from .readers.urmp import urmp_tracks
+from .sources import Sources
 from .track_preparation import UNEVEN_SECONDS, SourcePart, SourceTrack
 
 
@@ -91,10 +92,9 @@ class FolderReferences:
         heard = {part: read_audio(part.path, None, part.stream, part.span_seconds) for part in files}
         channels = max(signal.shape[1] for signal in heard.values())
         samples = max(len(signal) for signal in heard.values())
-        references = source_major(samples, len(wanted), channels)
-        for part in track.parts:
-            signal = _whole(heard[part], part, samples, channels, rate_hz)
-            references[:, wanted.index(track, part.instrument)] += signal
+        references = source_major(samples, len(wanted.of(track)), channels)
+        for part, row in zip(track.parts, wanted.rows(track), strict=True):
+            references[:, row] += _whole(heard[part], part, samples, channels, rate_hz)
         if mixture == "sum":
             return Truth(references.sum(axis=1), references, rate_hz)
         if track.mixture is None:

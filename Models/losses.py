@@ -1,7 +1,9 @@
-"""What training minimises: functions of sources and estimates (B, T, S, C), each one number per example (B,).
+"""What training minimises: a weighted sum of losses, each between an output of a network and what it should be.
 
-All are computed in float32. Keras takes the mean over the batch. In a configuration a loss is a name of `LOSSES` or a
-weighted sum of them, such as `l1+0.5*multi_resolution_stft`.
+A loss is a function (truth, estimate, counted) -> (B,), one number per example, in float32; `counted` (B, S) is 1 for
+each source that counts, or None where all do. In a configuration the sum is an expression such as
+`l1+0.5*multi_resolution_stft` or `l1(sources)+0.5*bce(present)`: names of `LOSSES`, with the output that each is of in
+parentheses, which is `sources` (B, T, S, C) where none is given. The example has the truth under the output's name.
 
 A source that is silent in an excerpt has no energy to measure an error by. `log_energy`, `si_sdr` and
 `multi_resolution_stft` then measure it by that of the mixture.
@@ -9,6 +11,8 @@ A source that is silent in an excerpt has no energy to measure an error by. `log
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import ops
@@ -17,34 +21,42 @@ from . import spectrogram
 
 SILENT_ENERGY = 1e-6  # of an excerpt; below half a least significant bit of 16 over a second
 FLOOR = 1e-3  # decibels stop counting below -30 dB
+LEAST_PROBABILITY = 1e-6  # float32 tells 1 - 1e-6 from 1
 SOFTEST = 1e-7**0.5  # logarithms of magnitudes stop counting below it, as in the code of Yamamoto et al.
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))  # samples: transform, frame, hop
 
 
-def mse(sources, estimates):
+def mse(sources, estimates, counted=None):
     """The mean squared error. Source: Stoller et al. 2018, section 4.2."""
-    return ops.mean(ops.square(sources - estimates), axis=(1, 2, 3))
+    return _mean(ops.square(sources - estimates), counted)
 
 
-def l1(sources, estimates):
+def l1(sources, estimates, counted=None):
     """The mean absolute error. Source: Defossez et al. 2019, section 4.3."""
-    return ops.mean(ops.abs(sources - estimates), axis=(1, 2, 3))
+    return _mean(ops.abs(sources - estimates), counted)
 
 
-def sum_squared(sources, estimates):
+def sum_squared(sources, estimates, counted=None):
     """The squared error summed over samples, sources and channels, as VIMSS trained."""
-    return ops.sum(ops.square(sources - estimates), axis=(1, 2, 3))
+    errors = ops.square(sources - estimates)
+    return ops.sum(errors if counted is None else errors * counted[:, None, :, None], axis=(1, 2, 3))
 
 
-def log_energy(sources, estimates):
+def bce(truth, probabilities, counted=None):
+    """The binary cross entropy in nats, mean over all entries: of a truth and of probabilities in [0, 1]."""
+    probabilities = ops.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return _mean(-truth * ops.log(probabilities) - (1 - truth) * ops.log(1 - probabilities), counted)
+
+
+def log_energy(sources, estimates, counted=None):
     """The error of each source in dB under its own energy, no better than -30 dB, mean over the sources.
 
     Soft parts count as much as loud ones. Source: Wisdom et al. 2021 (FUSS), equations 3 and 4.
     """
-    return _mean_decibels(_energy(sources - estimates) / _yardstick(sources))
+    return _mean(_decibels(_energy(sources - estimates) / _yardstick(sources)), counted)
 
 
-def si_sdr(sources, estimates):
+def si_sdr(sources, estimates, counted=None):
     """The scale-invariant SDR of each source in dB, negative, no better than -30 dB, mean over the sources.
 
     An estimate is the source times a factor, which costs nothing, plus an error; one factor for all channels. An
@@ -56,29 +68,30 @@ def si_sdr(sources, estimates):
     error = _energy(estimates - factor[:, None, :, None] * sources)
     least = 1e-10 * yardstick  # an estimate softer than this, by 100 dB, is taken for silence
     target = ops.where(_silent(sources), yardstick, ops.square(factor) * yardstick + least)
-    return _mean_decibels((error + least) / target)
+    return _mean(_decibels((error + least) / target), counted)
 
 
-def magnitudes(sources, estimates):
+def magnitudes(sources, estimates, counted=None):
     """The mean absolute error of the magnitudes of frames of 1024 samples, hops of 768.
 
     The L1 loss of Jansson et al. 2017 and Stoller et al. 2018, but for one step: there the magnitudes are compared as
     the masks leave them, here as the estimate has them once its frames have been overlapped and added.
     """
     heard, guessed = (spectrogram.magnitudes(*_spectra(signals, 1024, 768)) for signals in (sources, estimates))
-    return ops.mean(ops.abs(heard - guessed), axis=(1, 2, 3, 4))
+    return _mean(ops.abs(heard - guessed), counted)
 
 
-def multi_resolution_stft(sources, estimates):
+def multi_resolution_stft(sources, estimates, counted=None):
     """How far magnitudes are from the source's, in proportion and in logarithms, for frames of three lengths.
 
     Spectral convergence |S - E| / |S| (Frobenius norms over frames, bins and channels) plus the mean of |log S - log E|
     of magnitudes S and E, mean over resolutions and sources. Source: Yamamoto et al. 2020, equations 4 to 6, table 1.
     """
-    return sum(_spectral_distance(sources, estimates, *resolution) for resolution in RESOLUTIONS) / len(RESOLUTIONS)
+    distances = (_spectral_distance(sources, estimates, counted, *resolution) for resolution in RESOLUTIONS)
+    return sum(distances) / len(RESOLUTIONS)
 
 
-def _spectral_distance(sources, estimates, fft_samples: int, frame_samples: int, hop_samples: int):
+def _spectral_distance(sources, estimates, counted, fft_samples: int, frame_samples: int, hop_samples: int):
     mixture = ops.sum(sources, axis=2, keepdims=True)
     heard, guessed, mixed = (
         spectrogram.magnitudes(*_spectra(signals, frame_samples, hop_samples, fft_samples))
@@ -86,7 +99,7 @@ def _spectral_distance(sources, estimates, fft_samples: int, frame_samples: int,
     )
     norm = ops.where(_silent(sources), _norm(mixed), _norm(heard)) + SILENT_ENERGY**0.5
     logarithms = ops.log(ops.maximum(heard, SOFTEST)) - ops.log(ops.maximum(guessed, SOFTEST))
-    return ops.mean(_norm(heard - guessed) / norm + ops.mean(ops.abs(logarithms), axis=(1, 2, 4)), axis=1)
+    return _mean(_norm(heard - guessed) / norm + ops.mean(ops.abs(logarithms), axis=(1, 2, 4)), counted)
 
 
 def _spectra(signals, frame_samples: int, hop_samples: int, fft_samples: int | None = None):
@@ -118,56 +131,77 @@ def _silent(sources):
     return _energy(sources) < SILENT_ENERGY
 
 
-def _mean_decibels(ratios):
-    return ops.mean(10 * ops.log10(ratios + FLOOR), axis=1)
+def _decibels(ratios):
+    return 10 * ops.log10(ratios + FLOOR)
 
 
-_ALL = (mse, l1, sum_squared, log_energy, si_sdr, magnitudes, multi_resolution_stft)
+def _mean(errors, counted):
+    """The mean of each example's errors (B, ..., S, C) or (B, S): over all, or over the sources that count."""
+    axes = len(errors.shape)
+    if counted is None:
+        return ops.mean(errors, axis=tuple(range(1, axes)))
+    of_sources = max(1, axes - 2)
+    of_each = ops.mean(errors, axis=[axis for axis in range(1, axes) if axis != of_sources])
+    return ops.sum(of_each * counted, axis=1) / ops.maximum(ops.sum(counted, axis=1), 1)
+
+
+_ALL = (mse, l1, sum_squared, log_energy, si_sdr, magnitudes, multi_resolution_stft, bce)
 LOSSES = {loss.__name__: loss for loss in _ALL}
-_TERM = re.compile(r"((?P<weight>(\d+\.?\d*|\.\d+)(e-?\d+)?)\*)?(?P<name>\w+)")
+_TERM = re.compile(r"((?P<weight>(\d+\.?\d*|\.\d+)(e-?\d+)?)\*)?(?P<name>\w+)(\((?P<output>\w+)\))?")
 
 
-def terms(expression: str) -> list[tuple[float, str]]:
-    """The weights and names of a loss such as `l1+0.5*multi_resolution_stft`.
+def terms(expression: str) -> list[tuple[float, str, str]]:
+    """The weights, losses and outputs of an expression such as `l1+0.5*bce(present)`.
 
     Raises:
         ValueError: if it is no sum of names of `LOSSES`, each with a positive weight or none; the names are named.
     """
     matches = [_TERM.fullmatch(term) for term in expression.split("+")]
-    found = [(float(match["weight"] or 1), match["name"]) for match in matches if match]
-    if len(found) < len(matches) or not all(0 < weight < math.inf and name in LOSSES for weight, name in found):
+    found = [(float(match["weight"] or 1), match["name"], match["output"] or "sources") for match in matches if match]
+    if len(found) < len(matches) or not all(0 < weight < math.inf and name in LOSSES for weight, name, _ in found):
         raise ValueError(
             f"expected a loss among {', '.join(LOSSES)}, or a weighted sum like l1+0.5*si_sdr. Received: {expression}"
         )
     return found
 
 
-def per_example(expression: str, sources, estimates):
-    """A loss, or weighted sum of losses, of each example: (B, T, S, C) twice -> (B,), float32."""
-    sources, estimates = ops.cast(sources, "float32"), ops.cast(estimates, "float32")
-    return sum(weight * LOSSES[name](sources, estimates) for weight, name in terms(expression))
+def per_example(expression: str, example: Mapping[str, Any], outputs: Mapping[str, Any], counted=None):
+    """The loss of each example, (B,), float32.
 
-
-@keras.saving.register_keras_serializable("vimss")
-class _Loss(keras.losses.Loss):
-    """A loss by its expression, which is all that a saved model keeps of it."""
-
-    def __init__(self, expression: str, name: str = "loss", **kwargs):
-        super().__init__(name, **kwargs)
-        self.expression = expression
-
-    def call(self, sources, estimates):
-        return per_example(self.expression, sources, estimates)
-
-    def get_config(self):
-        return {**super().get_config(), "expression": self.expression}
-
-
-def loss(expression: str) -> keras.losses.Loss:
-    """The loss of an expression, ready for `compile`.
+    Args:
+        expression: as of `terms`.
+        example: the truth by name, and whatever else it holds.
+        outputs: what a network computed, by name.
+        counted: which sources count (B, S); None for all.
 
     Raises:
-        ValueError: as `terms`.
+        ValueError: if a term is of an output that there is not, or whose truth the example does not hold.
     """
-    terms(expression)
-    return _Loss(expression)
+    total = 0.0
+    for weight, name, output in terms(expression):
+        if output not in outputs or output not in example:
+            there = ", ".join(sorted({*outputs} & {*example}))
+            raise ValueError(
+                f"training.loss={expression}: expected losses of what is estimated, {there}. Received: {output}"
+            )
+        truth, estimate = (ops.cast(named[output], "float32") for named in (example, outputs))
+        total = total + weight * LOSSES[name](truth, estimate, counted)
+    return total
+
+
+class Objective(keras.layers.Layer):
+    """An example and what a network computed of it, by name -> the loss of each example (B,), times its `weight`.
+
+    Args:
+        expression: as of `terms`.
+        present_only: whether only the sources that are `present` in the example count: where the axis of sources is
+            padded.
+    """
+
+    def __init__(self, expression: str, present_only: bool = False):
+        super().__init__(dtype="float32", name="objective")
+        self.expression, self.present_only = expression, present_only
+
+    def call(self, example, outputs):
+        counted = example["present"] if self.present_only else None
+        return per_example(self.expression, example, outputs, counted) * example["weight"]

@@ -24,7 +24,7 @@ from typing import Any
 
 import Config
 import Utils
-from Actions.task import fed, memory_of, new_separator, prepared_for, task_of
+from Actions.task import fed, memory_of, new_optimizer, new_separator, prepared_for, task_of
 from benchmarks.clock import Clock
 from Learning.devices import accelerator_bytes, explained, joined
 from Learning.loop import Loop, Rules
@@ -73,7 +73,7 @@ def measured(config: Config.Training) -> dict[str, Any]:
     batch_size = config.training.batch_size
     task = task_of(config, joined(1))
     separator = new_separator(config)
-    model, training_batches, _ = fed(separator, task, batch_size)
+    model, training_batches, _ = fed(separator, new_optimizer(config, separator), task, batch_size)
     memory = memory_of(task, separator)
     some = list(itertools.islice(training_batches(0), 10))
     with explained(memory, batch_size):
@@ -107,7 +107,6 @@ def seconds_of(
     """A step, the mean of `STEPS`, with what Training.py does between executions where it is `watched`."""
     model.compile(
         model.optimizer,
-        model.loss,
         jit_compile=config.training.xla,
         steps_per_execution=steps_per_execution,
     )

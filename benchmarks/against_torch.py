@@ -19,6 +19,7 @@ from typing import Any
 
 import Config
 from Actions.task import new_separator
+from benchmarks.steps import on_arrays
 from Models.cost import cost
 from Models.lengths import Ladder
 from Models.separation import WINDOW_SAMPLES, separate
@@ -87,12 +88,15 @@ def centre(features: Tensor, samples: int) -> Tensor:
 def main() -> None:
     """Measures and prints."""
     changes = {"training": {"precision": "float32", "loss": "mse"}, "model": {"conditioning": "none"}}
-    separator = new_separator(Config.resolve(Config.Training, Config.PRESETS, ["urmp"], changes))
+    config = Config.resolve(Config.Training, Config.PRESETS, ["urmp"], changes)
+    separator = new_separator(config)
     theirs = TorchWaveUNet()
     theirs.take_weights(separator)
     random = np.random.default_rng(0)
     mixture = random.normal(0, 0.1, (BATCH_SIZE, INPUT_SAMPLES, 1)).astype(np.float32)
     sources = random.normal(0, 0.1, (BATCH_SIZE, OUTPUT_SAMPLES, SOURCES, 1)).astype(np.float32)
+    batch = {"mixture": mixture, "sources": sources, "weight": np.ones(BATCH_SIZE, np.float32)}
+    model = on_arrays(config, separator, batch)
     track = random.normal(0, 0.1, (SECONDS * SAMPLE_RATE_HZ, 1)).astype(np.float32)
 
     sliding = sliding_windows(theirs, track)
@@ -105,7 +109,7 @@ def main() -> None:
             "matrix_product": lambda: keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)),
             "separation": lambda: np.concatenate(list(separate(inference, LADDER, [track])))[..., 0],
             "torch_separation": sliding,
-            "training_step": lambda: separator.train_on_batch({"mixture": mixture}, sources),
+            "training_step": lambda: model.train_on_batch(batch),
             "torch_training_step": torch_step(theirs, mixture, sources),
         }
     )

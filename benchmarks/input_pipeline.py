@@ -17,18 +17,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import Config
 import Utils  # noqa: F401 - sets how memory is kept
+from Actions.task import new_separator
+from benchmarks.steps import on_arrays
 from Input.augmentation import Augmentation
 from Input.examples import Excerpt, TrainingExamples
 from Input.pipeline import training_batches
 from Input.preparation import SourcePart, SourceTrack, prepare
-from Input.prepared import Prepared, Sources
+from Input.prepared import Prepared
 from Input.readers.urmp import INSTRUMENTS
+from Input.sources import Sources
 from Models.lengths import Ladder
-from Models.losses import loss
-from Models.wave_unet import wave_unet
 
-import keras
 import numpy as np
 import soundfile
 import tensorflow as tf
@@ -86,12 +87,12 @@ def main() -> None:
     sys.exit(not (enough and times_smaller >= LEAST_BYTES and times_processor >= LEAST_PROCESSOR))
 
 
-def input_examples_per_second(prepared: Prepared, excerpt: Excerpt) -> tuple[float, tuple]:
+def input_examples_per_second(prepared: Prepared, excerpt: Excerpt) -> tuple[float, dict[str, np.ndarray]]:
     """The rate of the input pipeline, and a batch of its."""
     augmentation = Augmentation(gain=(0.7, 1.0))
     examples = TrainingExamples(prepared, prepared.split("train"), Sources(INSTRUMENTS), excerpt, augmentation, seed=0)
     batches = iter(training_batches(examples, BATCH_SIZE))
-    return examples_per_second(lambda: next(batches), INPUT_BATCHES), next(batches)
+    return examples_per_second(lambda: next(batches), INPUT_BATCHES), examples.batch(range(BATCH_SIZE))
 
 
 def write_records(prepared: Prepared, excerpt: Excerpt, folder: Path) -> list[Path]:
@@ -138,10 +139,9 @@ def records_examples_per_second(paths: list[Path], excerpt: Excerpt) -> float:
     return examples_per_second(lambda: next(batches), INPUT_BATCHES)
 
 
-def copy_examples_per_second(batch: tuple) -> float:
+def copy_examples_per_second(batch: dict[str, np.ndarray]) -> float:
     """The rate at which one thread copies a batch into memory that is there already."""
-    context, sources = batch
-    arrays = [array.numpy() for array in (context["mixture"], context["labels"], sources)]
+    arrays = list(batch.values())
     copies = [np.copy(array) for array in arrays]
 
     def copy() -> None:
@@ -151,11 +151,12 @@ def copy_examples_per_second(batch: tuple) -> float:
     return examples_per_second(copy, INPUT_BATCHES)
 
 
-def model_examples_per_second(batch: tuple) -> float:
+def model_examples_per_second(batch: dict[str, np.ndarray]) -> float:
     """The rate of the training step, given the same batch over and over."""
-    model = wave_unet(len(INSTRUMENTS), conditioning="film")
-    model.compile(keras.optimizers.Adam(1e-5), loss("sum_squared"), jit_compile=True)
-    return examples_per_second(lambda: model.train_on_batch(*batch), STEPS)
+    changes = {"model": {"conditioning": "film"}, "training": {"precision": "float32"}}
+    config = Config.resolve(Config.Training, Config.PRESETS, ["urmp"], changes)
+    model = on_arrays(config, new_separator(config), batch)
+    return examples_per_second(lambda: model.train_on_batch(batch), STEPS)
 
 
 def examples_per_second(make_a_batch: Callable[[], object], batches: int) -> float:

@@ -18,8 +18,8 @@ import time
 
 import Config
 from Actions.task import new_separator
+from benchmarks.steps import on_arrays
 from Models import networks
-from Models.losses import loss
 from Models.wave_unet import wave_unet
 
 import keras
@@ -69,15 +69,16 @@ def measured(preset: str, batch_size: int, xla: bool, precision: str, frames: in
     config = Config.resolve(Config.Training, Config.PRESETS, [preset], changes)
     separator = new_separator(config)
     if frames:
-        separator = moving(separator, config, frames)
+        separator = moving(config, frames)
     batch = noise(config, frames)
+    model = on_arrays(config, separator, batch)
     begin = time.perf_counter()
-    separator.train_on_batch(*batch)
+    model.train_on_batch(batch)
     compiled = time.perf_counter()
     for _ in range(STEPS):
-        separator.train_on_batch(*batch)
+        model.train_on_batch(batch)
     seconds_per_step = (time.perf_counter() - compiled) / STEPS
-    supervised_seconds = batch[1].shape[0] * batch[1].shape[1] / config.data.sample_rate_hz
+    supervised_seconds = batch_size * batch["sources"].shape[1] / config.data.sample_rate_hz
     return {
         "seconds_per_step": round(seconds_per_step, 2),
         "examples_per_second": round(batch_size / seconds_per_step, 2),
@@ -87,16 +88,14 @@ def measured(preset: str, batch_size: int, xla: bool, precision: str, frames: in
     }
 
 
-def moving(separator: keras.Model, config: Config.Training, frames: int) -> keras.Model:
+def moving(config: Config.Training, frames: int) -> keras.Model:
     """The same separator for labels that move in time, for which it computes every sample as published."""
     choices = config.model.model_dump(exclude={"network"})
-    every_sample = wave_unet(len(config.data.sources), config.data.channels, **choices, frames=frames)
-    every_sample.compile(keras.optimizers.Adam(1e-5), loss(config.training.loss), jit_compile=config.training.xla)
-    return every_sample
+    return wave_unet(len(config.data.sources), config.data.channels, **choices, frames=frames)
 
 
-def noise(config: Config.Training, frames: int | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """A batch of sources of noise, three of them playing, in the shape that the model wants."""
+def noise(config: Config.Training, frames: int | None = None) -> dict[str, np.ndarray]:
+    """Examples of noise, in which three sources play."""
     lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
     output_samples = lengths.output_samples(config.data.output_samples)
     random = np.random.default_rng(0)
@@ -106,7 +105,13 @@ def noise(config: Config.Training, frames: int | None = None) -> tuple[dict[str,
     mixture = random.normal(0, 0.1, (batch_size, lengths.input_samples(output_samples), 1)).astype(np.float32)
     sources = random.normal(0, 0.1, (batch_size, output_samples, labels.shape[1], 1)).astype(np.float32)
     context = labels if frames is None else np.repeat(labels[:, None], frames, axis=1)
-    return {"mixture": mixture, "labels": context}, sources * labels[:, None, :, None]
+    return {
+        "mixture": mixture,
+        "sources": sources * labels[:, None, :, None],
+        "present": labels,
+        "labels": context,
+        "weight": np.ones(batch_size, np.float32),
+    }
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ import Metrics
 import Utils
 from Actions.task import new_separator, sources_of, training_examples
 from Actions.testing import separate_track
+from benchmarks.steps import on_arrays
 from Input.examples import Excerpt
 from Input.pipeline import training_batches
-from Input.prepared import Prepared, Sources
+from Input.prepared import Prepared
+from Input.sources import Sources
 from Models import networks
 from Models.lengths import Lengths
 
@@ -63,17 +65,17 @@ def measured(config: Config.Training, steps: int, seconds: float) -> dict[str, A
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
     examples = training_examples(config, prepared, excerpt)
     batches = iter(training_batches(examples, config.training.batch_size))
-    separator.optimizer.build(separator.trainable_variables)
-    variables = [*separator.variables, *separator.optimizer.variables]
+    model = on_arrays(config, separator, examples.batch(range(config.training.batch_size)))
+    variables = [*separator.variables, *model.optimizer.variables]
     fresh = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    separator.train_on_batch(*next(batches))  # compiles
+    model.train_on_batch(next(batches))  # compiles
     for variable, value in zip(variables, fresh, strict=True):
         variable.assign(value)
     losses: list[float] = []
     used, begin = 0.0, time.process_time()
     while (done := used / seconds if seconds else len(losses) / steps) < 1:
-        separator.optimizer.learning_rate.assign(config.training.learning_rate * (1 + math.cos(math.pi * done)) / 2)
-        losses.append(float(separator.train_on_batch(*next(batches))))
+        model.optimizer.learning_rate.assign(config.training.learning_rate * (1 + math.cos(math.pi * done)) / 2)
+        losses.append(float(model.train_on_batch(next(batches))))
         used = time.process_time() - begin
     means = [np.mean(losses[n : n + SMOOTHED_STEPS]) for n in range(0, len(losses), SMOOTHED_STEPS)]
     return {

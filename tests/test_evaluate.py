@@ -11,7 +11,7 @@ import Experiment
 import Metrics
 import Utils
 from Files import Output
-from Input.prepared import Sources
+from Input.sources import Sources
 from Input.stems import write_stems
 
 import numpy as np

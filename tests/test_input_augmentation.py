@@ -17,7 +17,8 @@ from Input.augmentation import (
     stacked,
 )
 from Input.examples import Excerpt, TrainingExamples
-from Input.prepared import Prepared, Sources
+from Input.prepared import Prepared
+from Input.sources import Sources
 
 import numpy as np
 import pytest
@@ -353,10 +354,9 @@ def training(prepared: Prepared, excerpt=EXCERPT, **augmentation) -> TrainingExa
 
 
 def assert_same(one, other) -> None:
-    (inputs, sources), (other_inputs, other_sources) = one, other
-    for key in ("mixture", "labels"):
-        np.testing.assert_array_equal(inputs[key], other_inputs[key])
-    np.testing.assert_array_equal(sources, other_sources)
+    assert one.keys() == other.keys()
+    for key in one:
+        np.testing.assert_array_equal(one[key], other[key])
 
 
 SPARED = {name: 1e-12 for name in ("remix", "polarity", "swap", "silence", "speed", "tilt", "lowpass")}
@@ -367,7 +367,7 @@ SPARED = {name: 1e-12 for name in ("remix", "polarity", "swap", "silence", "spee
 def test_what_chance_spares_keeps_every_bit(make_prepared, channels, spared):
     prepared = make_prepared({"a_vn_vn_vc": 5_000, "b_fl_cl": 200}, channels=channels)
     for number in range(10):
-        assert_same(training(prepared, **spared).element(number), training(prepared).element(number))
+        assert_same(training(prepared, **spared).example(number), training(prepared).example(number))
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -375,7 +375,7 @@ def test_what_is_on_changes_examples(make_prepared, name):
     """So that the test above does not agree about nothing."""
     prepared = make_prepared({"a_vn_vn_vc": 5_000}, channels=2)
     on, off = training(prepared, **STEPS[name]), training(prepared)
-    assert any(not np.array_equal(on.element(n)[0]["mixture"], off.element(n)[0]["mixture"]) for n in range(10))
+    assert any(not np.array_equal(on.example(n)["mixture"], off.example(n)["mixture"]) for n in range(10))
 
 
 def test_what_happens_to_parts_changes_nothing_about_which_they_are(make_prepared):
@@ -394,11 +394,12 @@ def test_sources_sum_to_the_middle_of_the_mixture_and_labels_are_of_what_is_hear
     examples = training(prepared, remix=0.3, **EVERYTHING)
     silent = 0
     for number in range(60):
-        inputs, sources = examples.element(number)
-        np.testing.assert_allclose(sources.sum(axis=1), inputs["mixture"][200:500], atol=1e-6)
+        example = examples.example(number)
+        np.testing.assert_allclose(example["sources"].sum(axis=1), example["mixture"][200:500], atol=1e-6)
         heard = {one.part.instrument for one in examples.draw(number) if one.treatment.gain}
-        assert inputs["labels"].tolist() == [float(name in heard) for name in NAMES]
-        assert heard and (sources.any(axis=(0, 2)) == inputs["labels"]).all()
+        assert example["labels"].tolist() == [float(name in heard) for name in NAMES]
+        assert (example["present"] == example["labels"]).all()
+        assert heard and (example["sources"].any(axis=(0, 2)) == example["labels"]).all()
         silent += len({one.part.instrument for one in examples.draw(number)}) - len(heard)
     assert silent > 10
 
@@ -411,7 +412,7 @@ def test_slow_speeds_alone_spare_some_examples_all_the_same(make_prepared):
     for number in range(20):
         (step,) = {one.treatment.step for one in examples.draw(number)}
         if step == UNIT_STEP:
-            assert_same(examples.element(number), training(prepared).element(number))
+            assert_same(examples.example(number), training(prepared).example(number))
         steps.add(step)
     assert UNIT_STEP in steps and len(steps) > 5
 
@@ -434,7 +435,7 @@ def test_an_example_of_tones_is_what_their_formula_says(make_prepared):
     examples = training(prepared, **EVERYTHING | {"speed": 0.8, "lowpass_hz": (4_000.0, 9_000.0)})
     kinds, checked = set(), 0
     for number in range(60):
-        inputs, sources = examples.element(number)
+        example = examples.example(number)
         expected = np.zeros((700, 2))
         (start, step) = examples.draw(number)[0].start, examples.draw(number)[0].treatment.step
         if not 600 < start < 7_900:  # the example would reach beyond the track's ends
@@ -448,9 +449,9 @@ def test_an_example_of_tones_is_what_their_formula_says(make_prepared):
             heard = at(name, times, response)[:, :: -1 if one.treatment.swap else 1] * one.treatment.gain / 256
             expected += heard
             kinds.add((bool(one.treatment.swap), bool((one.treatment.taps == FLAT).all()), step == 256))
-            source = sources[:, NAMES.index(one.part.instrument)]
+            source = example["sources"][:, NAMES.index(one.part.instrument)]
             np.testing.assert_allclose(source, heard[200:500] / 2**15, atol=2e-3)
-        np.testing.assert_allclose(inputs["mixture"], expected / 2**15, atol=3e-3)
+        np.testing.assert_allclose(example["mixture"], expected / 2**15, atol=3e-3)
         checked += 1
     assert checked > 20 and len(kinds) == 8
 

@@ -13,8 +13,9 @@ import Actions.training as Training
 import Config
 from Input.augmentation import Augmentation
 from Input.device import AHEAD, ROW, Cache, Drawn, DrawnWindows, Mixer, drawn_arrays, drawn_batches
-from Input.examples import Element, Examples, Excerpt, Mix, TrainingExamples, Windows
-from Input.prepared import MANIFEST, Prepared, Sources
+from Input.examples import Example, Examples, Excerpt, Mix, TrainingExamples, Windows
+from Input.prepared import MANIFEST, Prepared
+from Input.sources import Sources
 from Models import networks
 
 import keras
@@ -49,27 +50,27 @@ def windows(prepared: Prepared, excerpt=EXCERPT) -> Windows:
     return Windows(prepared, prepared.split("train"), SOURCES, excerpt)
 
 
-def mixer_of(examples: Examples) -> tuple[Mixer, Cache]:
+def mixer_of(examples: Examples, slots: int = 0) -> tuple[Mixer, Cache]:
     cache = Cache(examples.prepared, examples.tracks)
-    return Mixer(cache, examples), cache
+    return Mixer(cache, examples, slots or examples.most_parts), cache
 
 
-def assert_same(one: Element, other: Element) -> None:
-    for key in ("mixture", "labels"):
-        np.testing.assert_array_equal(one[0][key], other[0][key])
-        assert one[0][key].dtype == np.float32
-    np.testing.assert_array_equal(one[1], other[1])
+def assert_same(one: Example, other: Example) -> None:
+    assert one.keys() == other.keys()
+    for key in one:
+        np.testing.assert_array_equal(one[key], other[key])
+        assert one[key].dtype == np.float32
 
 
-def on_device(mixer: Mixer) -> Callable[[Drawn], Element]:
+def on_device(mixer: Mixer) -> Callable[[Drawn], Example]:
     """What makes batches, compiled by XLA."""
     import tensorflow as tf  # here, because the tests import this file where there is none
 
     compiled = tf.function(mixer, jit_compile=True)
 
-    def mixed(batch: Drawn) -> Element:
-        inputs, sources = compiled({name: tf.constant(array) for name, array in batch.items()})
-        return {name: array.numpy() for name, array in inputs.items()}, sources.numpy()
+    def mixed(batch: Drawn) -> Example:
+        example = compiled({name: tf.constant(array) for name, array in batch.items()})
+        return {name: array.numpy() for name, array in example.items()}
 
     return mixed
 
@@ -86,12 +87,11 @@ def test_the_device_mixes_what_the_host_mixes(make_prepared, name, channels):
     """Short tracks, starts and ends, empty slots; windows through the same mixer, which leaves them as they are."""
     prepared = make_prepared(TRACKS, channels=channels)
     examples, tracks = training(prepared, **AUGMENTATIONS[name]), windows(prepared)
-    mixer, cache = mixer_of(examples)
+    mixer, cache = mixer_of(examples, slots=5)
     count = len(tracks)
     assert count == 29 + 1 + 14 + 14 + 1
-    batch, zeros = next(drawn_batches(examples, cache, slots=5, batch_size=count))
-    whole_tracks, _ = DrawnWindows(tracks, cache, slots=5, batch_size=count)[0]
-    assert zeros.shape == (count,) and not zeros.any()
+    (batch,) = next(drawn_batches(examples, cache, slots=5, batch_size=count))
+    (whole_tracks,) = DrawnWindows(tracks, cache, slots=5, batch_size=count)[0]
     compiled = on_device(mixer)
     assert_same(compiled(batch), examples.batch(range(count)))
     assert_same(compiled(whole_tracks), tracks.batch(range(count)))
@@ -103,7 +103,7 @@ def test_excerpts_of_any_length_are_cut_from_rows(make_prepared, excerpt):
     prepared = make_prepared(TRACKS)
     examples = training(prepared, excerpt, gain=(0.5, 1.0))
     mixer, cache = mixer_of(examples)
-    batch, _ = next(drawn_batches(examples, cache, slots=3, batch_size=24))
+    (batch,) = next(drawn_batches(examples, cache, slots=3, batch_size=24))
     assert_same(on_device(mixer)(batch), examples.batch(range(24)))
 
 
@@ -114,7 +114,7 @@ def test_sums_of_instruments_and_parts_of_several_recordings(make_prepared):
     tracks = prepared.split("train")
     examples = TrainingExamples(prepared, tracks, sources, EXCERPT, Augmentation(**EVERYTHING), 1, Mix(1, 4))
     mixer, cache = mixer_of(examples)
-    batch, _ = next(drawn_batches(examples, cache, slots=examples.most_parts, batch_size=60))
+    (batch,) = next(drawn_batches(examples, cache, slots=examples.most_parts, batch_size=60))
     assert set(np.unique(batch["source"])) == {0, 1, 2} and {0} < set(np.unique(batch["row"]))
     assert_same(on_device(mixer)(batch), examples.batch(range(60)))
 
@@ -126,8 +126,8 @@ def test_every_start_within_and_around_a_track(make_prepared):
     excerpt = Excerpt(9, 1)
     mixer, cache = mixer_of(training(prepared, excerpt))
     tracks = windows(prepared, excerpt)
-    batch, _ = DrawnWindows(tracks, cache, slots=1, batch_size=len(tracks))[0]
-    mixture = on_device(mixer)(batch)[0]["mixture"][..., 0]
+    (batch,) = DrawnWindows(tracks, cache, slots=1, batch_size=len(tracks))[0]
+    mixture = on_device(mixer)(batch)["mixture"][..., 0]
     for track in tracks.tracks:
         whole = np.pad(prepared.read(track.parts[0], 0, track.samples)[:, 0], 4)
         expected = np.lib.stride_tricks.sliding_window_view(whole, 9)
@@ -157,7 +157,7 @@ def test_a_thread_draws_ahead_and_ends_with_its_batches(make_prepared):
     _, cache = mixer_of(examples)
     threads = threading.active_count()
     batches = drawn_batches(examples, cache, slots=3, batch_size=8, first=16)
-    first, _ = next(batches)
+    (first,) = next(batches)
     until = time.monotonic() + 30
     while examples.reached < 16 + 8 * (1 + AHEAD) and time.monotonic() < until:
         time.sleep(0.01)
@@ -179,7 +179,7 @@ def test_an_error_while_drawing_ends_the_training_and_not_a_thread_alone(make_pr
 
     monkeypatch.setattr(examples, "draw", draw)
     batches = drawn_batches(examples, cache, slots=3, batch_size=8)
-    assert [len(zeros) for _, zeros in itertools.islice(batches, 2)] == [8, 8]
+    assert [len(batch["weight"]) for (batch,) in itertools.islice(batches, 2)] == [8, 8]
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)
 
@@ -188,7 +188,7 @@ def test_windows_come_in_order_and_the_last_batch_is_kept(make_prepared):
     prepared = make_prepared(TRACKS)
     tracks, (_, cache) = windows(prepared), mixer_of(training(prepared))
     batches = DrawnWindows(tracks, cache, slots=3, batch_size=8)
-    sizes = [len(batches[index][1]) for index in range(len(batches))]
+    sizes = [len(batches[index][0]["weight"]) for index in range(len(batches))]
     assert sizes == [8] * 7 + [3]
     starts = np.concatenate([batches[index][0]["start"][:, 0] for index in range(len(batches))])
     assert starts[0] == starts[29] == starts[30] and (np.diff(starts[:29]) == 300).all()
@@ -248,8 +248,9 @@ def trained(config: Config.Training, run_dir: Path) -> tuple[pd.DataFrame, list[
         separator.set_weights([state[f"{n:05}"] for n in range(len(separator.weights))])
     prepared = Prepared(config.data.prepared)
     tracks = Windows(prepared, prepared.split("validation"), SOURCES, excerpt_of(config))
-    inputs, sources = tracks.batch(range(len(tracks)))
-    errors = sources - keras.ops.convert_to_numpy(separator(inputs))
+    batch = tracks.batch(range(len(tracks)))
+    estimates = separator({name: batch[name] for name in separator.input})
+    errors = batch["sources"] - keras.ops.convert_to_numpy(estimates)
     assert log["validation_loss"].iloc[-1] == pytest.approx(np.mean(np.square(errors)), rel=1e-5)
     return log, separator.get_weights()
 
@@ -267,7 +268,7 @@ def test_training_from_the_device_is_training_from_the_host(two_splits, tmp_path
 def test_training_from_the_host_says_what_it_lacks(monkeypatch):
     monkeypatch.setitem(sys.modules, "Input.pipeline", None)  # as if TensorFlow were not installed
     with pytest.raises(ValueError, match="install tensorflow, .* or train with data.cache=device") as stop:
-        Task.from_host(None, None, 1)
+        Task.from_host(None, 1)
     assert "\n" not in str(stop.value)
 
 
@@ -288,10 +289,9 @@ from test_input_device import EVERYTHING, Prepared, assert_same, drawn_batches, 
 assert keras.backend.backend() == "jax"
 folder, stereo, mono = map(Path, sys.argv[1:])
 examples = training(Prepared(stereo), **EVERYTHING)
-mixer, cache = mixer_of(examples)
-batch, _ = next(drawn_batches(examples, cache, slots=4, batch_size=60))
-inputs, sources = jax.jit(mixer)(batch)
-assert_same(({name: np.array(array) for name, array in inputs.items()}, np.array(sources)), examples.batch(range(60)))
+mixer, cache = mixer_of(examples, slots=4)
+(batch,) = next(drawn_batches(examples, cache, slots=4, batch_size=60))
+assert_same({name: np.array(array) for name, array in jax.jit(mixer)(batch).items()}, examples.batch(range(60)))
 
 config = tiny(Prepared(mono), "device")
 log, weights = trained(config, folder / "run")

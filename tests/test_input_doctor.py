@@ -8,7 +8,8 @@ from Files import sha256
 from Input.doctor import Diagnosis, examine, loudness, require_trainable
 from Input.doctor.inventory import SourceRow, SplitRow, source_rows
 from Input.doctor.loudness import ever_plays, full_scale_runs, playing_frames
-from Input.prepared import MANIFEST, Manifest, Part, Prepared, Sources, Track
+from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track
+from Input.sources import Sources
 
 import numpy as np
 import pytest

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from Input.augmentation import Augmentation
 from Input.examples import DrawnPart, Excerpt, Mix, TrainingExamples, Windows
-from Input.prepared import MANIFEST, Prepared, Sources
+from Input.prepared import MANIFEST, Prepared
+from Input.sources import Sources
 
 import numpy as np
 import pytest
@@ -44,10 +45,9 @@ def audio(prepared: Prepared, one: DrawnPart, before: int, samples: int) -> np.n
 
 
 def assert_same(one, other) -> None:
-    (inputs, sources), (other_inputs, other_sources) = one, other
-    for key in ("mixture", "labels"):
-        np.testing.assert_array_equal(inputs[key], other_inputs[key])
-    np.testing.assert_array_equal(sources, other_sources)
+    assert one.keys() == other.keys()
+    for key in one:
+        np.testing.assert_array_equal(one[key], other[key])
 
 
 # ---------------------------------------------------------------- a training example is its files' samples
@@ -59,34 +59,35 @@ def test_an_example_is_what_was_drawn(make_prepared, channels, remix):
     prepared = make_prepared(TRACKS, channels=channels)
     examples = training(prepared, gain=(0.7, 1.0), remix=remix)
     for number in range(30):
-        inputs, sources = examples.element(number)
+        example = examples.example(number)
         mixture = np.zeros((700, channels), np.float32)
         expected, labels = np.zeros((300, 4, channels), np.float32), np.zeros(4)
         for one in examples.draw(number):
             mixture += audio(prepared, one, 200, 700)
             expected[:, NAMES.index(one.part.instrument)] += audio(prepared, one, 0, 300)
             labels[NAMES.index(one.part.instrument)] = 1
-        np.testing.assert_allclose(inputs["mixture"], mixture, atol=1e-6)
-        np.testing.assert_allclose(sources, expected, atol=1e-6)
-        np.testing.assert_array_equal(inputs["labels"], labels)
-        assert inputs.keys() == {"mixture", "labels"}
-        assert {array.dtype for array in (*inputs.values(), sources)} == {np.dtype(np.float32)}
+        np.testing.assert_allclose(example["mixture"], mixture, atol=1e-6)
+        np.testing.assert_allclose(example["sources"], expected, atol=1e-6)
+        np.testing.assert_array_equal(example["labels"], labels)
+        np.testing.assert_array_equal(example["present"], labels)
+        assert example.keys() == {"mixture", "sources", "present", "weight", "labels"} and example["weight"] == 1
+        assert {array.dtype for array in example.values()} == {np.dtype(np.float32)}
 
 
 def test_sources_sum_to_the_middle_of_the_mixture(prepared):
     """Without gains exactly: samples of 16 bits sum in float32 without rounding."""
     for number in range(50):
-        inputs, sources = training(prepared).element(number)
-        np.testing.assert_array_equal(sources.sum(axis=1), inputs["mixture"][200:500])
-        inputs, sources = training(prepared, gain=(0.3, 1.7), remix=0.5).element(number)
-        np.testing.assert_allclose(sources.sum(axis=1), inputs["mixture"][200:500], atol=1e-6)
+        example = training(prepared).example(number)
+        np.testing.assert_array_equal(example["sources"].sum(axis=1), example["mixture"][200:500])
+        example = training(prepared, gain=(0.3, 1.7), remix=0.5).example(number)
+        np.testing.assert_allclose(example["sources"].sum(axis=1), example["mixture"][200:500], atol=1e-6)
 
 
 def test_labels_say_which_sources_have_a_part_be_it_at_rest(make_prepared):
     prepared = make_prepared({"a_vn_vc": 1_000})
     soundfile.write(prepared.root / "a_vn_vc/2_vc.wav", np.zeros(1_000, np.int16), 8_000)
-    inputs, sources = training(prepared).element(0)
-    assert inputs["labels"].tolist() == [0, 0, 1, 1] and not sources[:, 2].any()
+    example = training(prepared).example(0)
+    assert example["labels"].tolist() == [0, 0, 1, 1] and not example["sources"][:, 2].any()
 
 
 def test_context_beyond_the_ends_of_a_track_is_silence(make_prepared):
@@ -95,7 +96,7 @@ def test_context_beyond_the_ends_of_a_track_is_silence(make_prepared):
     starts = set()
     for number in range(20):
         (one,) = examples.draw(number)
-        mixture = examples.element(number)[0]["mixture"]
+        mixture = examples.example(number)["mixture"]
         first, last = 200 - one.start, 501 - one.start  # where the track lies in the mixture
         assert not mixture[:first].any() and not mixture[last:].any() and mixture[first:last].all(axis=1).mean() > 0.99
         starts.add(one.start)
@@ -108,9 +109,9 @@ def test_a_track_shorter_than_an_excerpt_ends_in_silence(make_prepared, samples)
     examples = training(prepared)
     whole = prepared.sources(prepared.split("train")[0], SOURCES)
     for number in range(5):
-        inputs, sources = examples.element(number)
-        np.testing.assert_array_equal(sources[:samples], whole)
-        assert not sources[samples:].any() and inputs["labels"].tolist() == [0, 0, 1, 1]
+        example = examples.example(number)
+        np.testing.assert_array_equal(example["sources"][:samples], whole)
+        assert not example["sources"][samples:].any() and example["labels"].tolist() == [0, 0, 1, 1]
 
 
 # ---------------------------------------------------------------- which example a number is
@@ -118,17 +119,18 @@ def test_a_track_shorter_than_an_excerpt_ends_in_silence(make_prepared, samples)
 
 def test_an_example_depends_on_seed_and_number_alone(prepared):
     forwards = training(prepared, gain=(0.5, 1.0), remix=0.5)
-    first = [forwards.element(number) for number in range(20)]
+    first = [forwards.example(number) for number in range(20)]
     backwards = training(Prepared(prepared.root), gain=(0.5, 1.0), remix=0.5)
     for number in reversed(range(20)):
-        assert_same(backwards.element(number), first[number])
-        assert_same(backwards.element(number), first[number])
+        assert_same(backwards.example(number), first[number])
+        assert_same(backwards.example(number), first[number])
 
 
 def test_another_process_draws_the_same(prepared):
     code = f"""
 from Input.examples import *
-from Input.prepared import MANIFEST, Prepared, Sources
+from Input.prepared import MANIFEST, Prepared
+from Input.sources import Sources
 prepared = Prepared({str(prepared.root)!r})
 augmentation = Augmentation(gain=(0.5, 1.0), remix=0.5)
 examples = TrainingExamples(prepared, prepared.split("train"), Sources({NAMES}), Excerpt(700, 300), augmentation, 1)
@@ -242,14 +244,14 @@ def test_a_mix_holds_the_samples_of_its_parts(make_prepared):
     prepared = make_prepared(SOLOS)
     examples = training(prepared, mix=Mix(2, 4), gain=(0.7, 1.0))
     for number in range(30):
-        inputs, sources = examples.element(number)
+        example = examples.example(number)
         parts = examples.draw(number)
-        np.testing.assert_allclose(inputs["mixture"], sum(audio(prepared, one, 200, 700) for one in parts), atol=1e-6)
+        np.testing.assert_allclose(example["mixture"], sum(audio(prepared, one, 200, 700) for one in parts), atol=1e-6)
         for one in parts:
-            source = sources[:, NAMES.index(one.part.instrument)]
+            source = example["sources"][:, NAMES.index(one.part.instrument)]
             np.testing.assert_allclose(source, audio(prepared, one, 0, 300), atol=1e-6)
         present = {one.part.instrument for one in parts}
-        assert inputs["labels"].tolist() == [float(name in present) for name in NAMES]
+        assert example["labels"].tolist() == [float(name in present) for name in NAMES]
 
 
 def test_a_mix_never_takes_two_parts_of_one_recording(prepared):
@@ -307,15 +309,15 @@ def test_windows_cover_every_sample_once(make_prepared, channels):
     prepared = make_prepared({"a_vn_vn_vc": 1_000, "b_fl_cl": 900, "c_vn_fl": 1}, channels=channels)
     tracks = windows(prepared)
     assert len(tracks) == 4 + 3 + 1
-    pieces = iter([tracks.element(number) for number in range(len(tracks))])
+    pieces = iter([tracks.example(number) for number in range(len(tracks))])
     for track, count in zip(prepared.split("train"), (4, 3, 1), strict=True):
-        inputs, sources = zip(*(next(pieces) for _ in range(count)), strict=True)
-        rebuilt = np.concatenate(sources)
+        of_track = [next(pieces) for _ in range(count)]
+        rebuilt = np.concatenate([one["sources"] for one in of_track])
         np.testing.assert_array_equal(rebuilt[: track.samples], prepared.sources(track, SOURCES))
         assert not rebuilt[track.samples :].any()
-        mixture = np.concatenate([one["mixture"][200:500] for one in inputs])
+        mixture = np.concatenate([one["mixture"][200:500] for one in of_track])
         np.testing.assert_array_equal(mixture, rebuilt.sum(axis=1))
-        for one in inputs:
+        for one in of_track:
             assert one["labels"].tolist() == [float(name in track.instruments) for name in NAMES]
 
 
@@ -324,7 +326,7 @@ def test_a_windows_context_is_the_track_around_it_and_silence_beyond(make_prepar
     whole = soundfile.read(prepared.root / "a_vn/1_vn.wav", dtype="float32", always_2d=True)[0]
     padded = np.concatenate([np.zeros((200, 1)), whole, np.zeros((600, 1))])
     for number in range(4):
-        mixture = windows(prepared).element(number)[0]["mixture"]
+        mixture = windows(prepared).example(number)["mixture"]
         np.testing.assert_array_equal(mixture, padded[300 * number : 300 * number + 700])
 
 

@@ -1,9 +1,11 @@
 import time
+from collections.abc import Sequence
 
 from Input.augmentation import Augmentation
-from Input.examples import Element, Excerpt, TrainingExamples, Windows
+from Input.examples import Example, Excerpt, TrainingExamples, Windows
 from Input.pipeline import track_batches, training_batches
-from Input.prepared import Prepared, Sources
+from Input.prepared import Prepared
+from Input.sources import Sources
 
 import numpy as np
 import pytest
@@ -27,26 +29,23 @@ def windows(prepared: Prepared) -> Windows:
     return Windows(prepared, prepared.split("train"), SOURCES, EXCERPT)
 
 
-def stacked(of: TrainingExamples | Windows, numbers: range) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The oracle: the elements of these numbers as one batch."""
-    inputs, sources = zip(*(of.element(number) for number in numbers), strict=True)
-    return {key: np.stack([one[key] for one in inputs]) for key in inputs[0]}, np.stack(sources)
+def stacked(of: TrainingExamples | Windows, numbers: range) -> Example:
+    """The oracle: the examples of these numbers as one batch."""
+    examples = [of.example(number) for number in numbers]
+    return {key: np.stack([one[key] for one in examples]) for key in examples[0]}
 
 
 def assert_same(one, other) -> None:
-    assert one[0].keys() == other[0].keys()
-    for key in one[0]:
-        np.testing.assert_array_equal(one[0][key], other[0][key])
-    np.testing.assert_array_equal(one[1], other[1])
+    assert one.keys() == other.keys()
+    for key in one:
+        np.testing.assert_array_equal(one[key], other[key])
 
 
-def test_the_element_is_the_one_of_this_floor(prepared):
-    def element(batch_size: int | None) -> tuple:
-        context = {
-            "mixture": tf.TensorSpec((batch_size, 700, prepared.channels), tf.float32),
-            "labels": tf.TensorSpec((batch_size, 4), tf.float32),
-        }
-        return context, tf.TensorSpec((batch_size, 300, 4, prepared.channels), tf.float32)
+def test_a_batch_is_a_dict_whose_shapes_are_known(prepared):
+    def element(batch_size: int | None) -> dict[str, tf.TensorSpec]:
+        shapes = {"mixture": (700, prepared.channels), "sources": (300, 4, prepared.channels), "present": (4,)}
+        shapes |= {"labels": (4,), "weight": ()}
+        return {name: tf.TensorSpec((batch_size, *shape), tf.float32) for name, shape in shapes.items()}
 
     assert training_batches(examples(prepared), 4).element_spec == element(4)
     assert track_batches(windows(prepared), 4).element_spec == element(None)
@@ -74,10 +73,8 @@ def test_several_hosts_share_what_one_would_see(prepared, count):
         for index in range(count)
     ]
     for whole, *pieces in zip(alone, *shares, strict=True):
-        contexts, sources = zip(*pieces, strict=True)
-        assert len(sources[0]) == 8 // count
-        joined = {key: np.concatenate([context[key] for context in contexts]) for key in whole[0]}
-        assert_same((joined, np.concatenate(sources)), whole)
+        assert len(pieces[0]["sources"]) == 8 // count
+        assert_same({key: np.concatenate([piece[key] for piece in pieces]) for key in whole}, whole)
 
 
 @pytest.mark.parametrize("share, message", [((0, 3), "multiple of 3"), ((2, 2), "share 0 to 1. Received: 2")])
@@ -89,9 +86,9 @@ def test_a_share_that_cannot_be_is_one_line(prepared, share, message):
 class Hesitant(TrainingExamples):
     """Some examples take longer than those after them."""
 
-    def element(self, number: int) -> Element:
-        time.sleep(0.02 * (number % 3 == 0))
-        return super().element(number)
+    def batch(self, numbers: Sequence[int]) -> Example:
+        time.sleep(0.02 * (numbers[0] % 3 == 0))
+        return super().batch(numbers)
 
 
 @pytest.mark.parametrize("threads", [1, 8])
@@ -107,7 +104,7 @@ def test_neither_the_number_of_threads_nor_their_speed_changes_anything(prepared
 def test_whole_tracks_come_in_order_and_the_last_batch_is_kept(prepared):
     """17 + 7 + 5 windows."""
     batches = list(track_batches(windows(prepared), 4).as_numpy_iterator())
-    assert [len(sources) for _, sources in batches] == [4] * 7 + [1]
+    assert [len(batch["sources"]) for batch in batches] == [4] * 7 + [1]
     for start, batch in zip(range(0, 29, 4), batches, strict=True):
         assert_same(batch, stacked(windows(prepared), range(start, min(start + 4, 29))))
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from Files import OWN
 from Input.preparation import JOURNAL, SourcePart, SourceTrack, prepare, prepare_track
-from Input.prepared import FULL_SCALE, MANIFEST, Prepared, Sources
+from Input.prepared import FULL_SCALE, MANIFEST, Prepared
 from Input.remarks import Remark, in_words
+from Input.sources import Sources
 from Input.track_preparation import recorded_mixture
 
 import fsspec

@@ -3,8 +3,8 @@
 import json
 import os
 
-from Input.prepared import Sources
 from Input.references import FolderReferences, PreparedReferences
+from Input.sources import Sources
 
 import numpy as np
 import pytest

@@ -4,7 +4,7 @@ from functools import partial
 import Config
 from Models import networks
 from Models.conditioning import METHODS, PLACES
-from Models.losses import loss
+from Models.losses import LOSSES
 from Models.separation import separate
 from Models.unet_spectrogram import _Blocks, unet_spectrogram, unet_spectrogram_lengths
 
@@ -221,7 +221,7 @@ def test_half_precision_leaves_float32_outside(tmp_path):
 def test_training_lowers_the_loss_and_moves_the_statistics(expression, compiled):
     keras.utils.set_random_seed(0)
     model = small(2, separate=False, conditioning="film")
-    model.compile(keras.optimizers.Adam(1e-2), loss(expression), jit_compile=compiled)
+    model.compile(keras.optimizers.Adam(1e-2), LOSSES[expression], jit_compile=compiled)
     sources = np.stack([excerpts(LENGTH, 4), 0.1 * excerpts(LENGTH, 4, seed=2)], axis=2)
     inputs = {"mixture": sources.sum(axis=2), "labels": np.ones((4, 2), np.float32)}
     before = model.get_weights()

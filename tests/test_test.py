@@ -5,8 +5,8 @@ import json
 import Metrics
 from Actions.testing import excerpt_losses, improvement, keep_clips
 from Files import Output
-from Input.prepared import Sources
 from Input.references import PreparedReferences
+from Input.sources import Sources
 from Input.stems import write_stems
 
 import numpy as np

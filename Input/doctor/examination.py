@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..prepared import Prepared, Sources, Track
+from ..prepared import Prepared, Track
+from ..sources import Sources
 from ..workers import in_parallel
 from . import findings
 from .inventory import SourceRow, SplitRow, source_rows, split_rows
