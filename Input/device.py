@@ -39,7 +39,7 @@ class Cache:
     def __init__(self, prepared: Prepared, tracks: tuple[Track, ...]):
         files = [(track, part, -(-track.samples // ROW)) for track in tracks for part in track.parts]
         ends = np.cumsum([rows for _, _, rows in files])
-        self.first_row = {part.file: int(end) - rows for (_, part, rows), end in zip(files, ends, strict=True)}
+        self.first_row = {part.audio.file: int(end) - rows for (_, part, rows), end in zip(files, ends, strict=True)}
         self.rows = np.zeros((ends[-1], ROW, prepared.channels), np.int16)
         for _, part, rows in files:
             pcm = prepared.read_pcm(part, 0, rows * ROW).reshape(rows, ROW, prepared.channels)
@@ -47,7 +47,7 @@ class Cache:
 
     def row(self, part: Part) -> int:
         """Where a part begins."""
-        return self.first_row[part.file]
+        return self.first_row[part.audio.file]
 
 
 def drawn_arrays(examples: Examples, cache: Cache, numbers: Sequence[int], slots: int) -> Drawn:

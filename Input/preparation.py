@@ -4,6 +4,7 @@ Each track is prepared into a temporary folder, takes its place when it is whole
 line a track; the manifest is written last. Killed at any moment, the same call goes on after the last whole track.
 """
 
+import json
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -62,7 +63,7 @@ def prepare(
     if not waiting and finished and len(done) == len(tracks):
         return []
     ours = (out / MANIFEST).is_file() or (out / JOURNAL).is_file()
-    former = {part.file for record in done.values() for part in record.files}
+    former = {part.audio.file for record in done.values() for part in record.files}
     output = Output(out)
     output.adopt({MANIFEST, *former, *(name for track in tracks for name in track.stems)} if ours else ())
     output.require_free([MANIFEST, *(name for track in waiting for name in track.stems)])
@@ -90,7 +91,7 @@ def prepare(
     manifest = Manifest(
         sample_rate_hz=sample_rate_hz, channels=channels, tracks=tuple(done[track.name] for track in tracks)
     )
-    wanted = {part.file for track in manifest.tracks for part in track.files}
+    wanted = {part.audio.file for track in manifest.tracks for part in track.files}
     output.remove(former - wanted)  # of tracks and parts that are no longer there
     output.write_text(MANIFEST, manifest.model_dump_json(indent=1))
     (out / JOURNAL).unlink()
@@ -127,9 +128,8 @@ def _already_prepared(out: Path, sample_rate_hz: int, channels: int) -> dict[str
 def _read_journal(path: Path) -> Manifest:
     try:
         header, *lines = path.read_text().split("\n")[:-1]  # a line without its end was cut by the kill
-        tracks = tuple(Track.model_validate_json(line) for line in lines)
-        return Manifest.model_validate_json(header).model_copy(update={"tracks": tracks})
-    except ValueError:
+        return Manifest.model_validate({**json.loads(header), "tracks": [json.loads(line) for line in lines]})
+    except (ValueError, TypeError):
         raise ValueError(f"{path} is damaged, or none of this program's; move it away and prepare again") from None
 
 
@@ -148,7 +148,7 @@ def _is_current(record: Track | None, track: SourceTrack, out: Path) -> bool:
     if [(part.number, part.instrument) for part in record.files] != [(p.number, p.instrument) for p in track.files]:
         return False
     return all(
-        (out / part.file).is_file() and source.path.is_file() and _is_unchanged(part, source)
+        (out / part.audio.file).is_file() and source.path.is_file() and _is_unchanged(part, source)
         for part, source in zip(record.files, track.files, strict=True)
     )
 
@@ -156,4 +156,5 @@ def _is_current(record: Track | None, track: SourceTrack, out: Path) -> bool:
 def _is_unchanged(part: Part, source: SourcePart) -> bool:
     """Which span of its file a part is, no record says: a reader of spans names its tracks by them."""
     stat = source.path.stat()
-    return (stat.st_size, stat.st_mtime_ns) == (part.source_bytes, part.source_mtime_ns)
+    origin = part.audio.origin
+    return origin is not None and (stat.st_size, stat.st_mtime_ns) == (origin.bytes, origin.mtime_ns)

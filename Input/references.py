@@ -58,7 +58,7 @@ class PreparedReferences:
 
     def fingerprint(self, track: Track) -> str:
         """The checksums of the files."""
-        return json.dumps([part.sha256 for part in track.files])
+        return json.dumps([part.audio.sha256 for part in track.files])
 
 
 class FolderReferences:

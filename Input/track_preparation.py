@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from .audio import AudioInfo, audio_blocks, audio_info, with_channels
-from .prepared import FULL_SCALE, HEADER_BYTES, Part, Track
+from .prepared import AUDIO, FULL_SCALE, Origin, Part, Track, audio_stream
 from .remarks import Remark
 from .writers import wav_writer
 
@@ -109,10 +109,9 @@ def prepare_track(track: SourceTrack, out: Path, sample_rate_hz: int, channels: 
             if (missing := (length - samples) / sample_rate_hz) >= TOLD_SECONDS:
                 remarks.append(Remark("early", _where(part), missing))
         remarks += _compared(track, folder)
-        records = [_record(part, rates_hz[part], folder, length, channels) for part in track.files]
-    named = [record.model_copy(update={"file": f"{track.name}/{record.file}"}) for record in records]
-    parts, mixture = tuple(named[: len(track.parts)]), named[-1] if track.mixture else None
-    record = Track(name=track.name, split=track.split, group=track.group, samples=length, parts=parts, mixture=mixture)
+        records = [_record(track, part, rates_hz[part], folder, sample_rate_hz) for part in track.files]
+    parts, own = tuple(records[: len(track.parts)]), records[-1].streams if track.mixture else {}
+    record = Track(name=track.name, split=track.split, group=track.group, samples=length, parts=parts, streams=own)
     return record, remarks
 
 
@@ -196,19 +195,15 @@ def _set_length(path: Path, samples: int, channels: int) -> None:
             file.write(np.zeros((samples - file.frames, channels), np.int16))
 
 
-def _record(part: SourcePart, rate_hz: int, folder: Path, samples: int, channels: int) -> Part:
+def _record(track: SourceTrack, part: SourcePart, rate_hz: int, folder: Path, sample_rate_hz: int) -> Part:
     path, stat = folder / _file(part), part.path.stat()
-    if (size := path.stat().st_size) != HEADER_BYTES + samples * channels * 2:
+    with soundfile.SoundFile(path) as file:
+        samples, channels = file.frames, file.channels
+    origin = Origin(rate_hz=rate_hz, bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)
+    audio = audio_stream(f"{track.name}/{path.name}", sha256(path), samples, channels, sample_rate_hz, origin)
+    if (size := path.stat().st_size) != audio.bytes:
         raise OSError(f"{path} has {size} bytes after writing {samples} samples; is the disk full?")
-    return Part(
-        number=part.number,
-        instrument=part.instrument,
-        file=path.name,
-        sha256=sha256(path),
-        source_rate_hz=rate_hz,
-        source_bytes=stat.st_size,
-        source_mtime_ns=stat.st_mtime_ns,
-    )
+    return Part(number=part.number, instrument=part.instrument, streams={AUDIO: audio})
 
 
 def _compared(track: SourceTrack, folder: Path) -> list[Remark]:

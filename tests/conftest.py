@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from Files import sha256
-from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track
+from Input.prepared import MANIFEST, Manifest, Prepared, Track
 
 import numpy as np
 import pytest
 import soundfile
+from data_sets import part_of
 from scripts import Said, call
 
 RATE_HZ = 8_000
@@ -55,7 +55,7 @@ def make_prepared(tmp_path) -> MakePrepared:
                 file = f"{track}/{number}_{instrument}.wav"
                 pcm = random.integers(-6_000, 6_000, (samples, channels)).astype(np.int16)
                 soundfile.write(root / file, pcm, sample_rate_hz, subtype="PCM_16")
-                parts.append(_part(root, file, number, instrument, sample_rate_hz))
+                parts.append(part_of(root, file))
             rows.append(Track(name=track, split=split, group=track, samples=samples, parts=tuple(parts)))
         manifest = Manifest(sample_rate_hz=sample_rate_hz, channels=channels, tracks=tuple(rows))
         (root / MANIFEST).write_text(manifest.model_dump_json())
@@ -87,15 +87,3 @@ def place(tmp_path_factory) -> Iterator[Path]:
     assert call("Prepare.py", "urmp", "urmp", "prepared", "--sample-rate", RATE_HZ, "--workers", 1) == 0
     yield folder
     os.chdir(before)
-
-
-def _part(root: Path, file: str, number: int, instrument: str, sample_rate_hz: int) -> Part:
-    return Part(
-        number=number,
-        instrument=instrument,
-        file=file,
-        sha256=sha256(root / file),
-        source_rate_hz=sample_rate_hz,
-        source_bytes=0,
-        source_mtime_ns=0,
-    )

@@ -4,16 +4,16 @@ import itertools
 import shutil
 from pathlib import Path
 
-from Files import sha256
 from Input.doctor import Diagnosis, examine, loudness, require_trainable
 from Input.doctor.inventory import SourceRow, SplitRow, source_rows
 from Input.doctor.loudness import ever_plays, full_scale_runs, playing_frames
-from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track
+from Input.prepared import AUDIO, MANIFEST, Manifest, Part, Prepared, Track
 from Input.sources import Sources
 
 import numpy as np
 import pytest
 import soundfile
+from data_sets import part_of
 
 RATE_HZ = 1_000
 FLOOR = 32.768  # -60 dBFS in steps of 16 bits
@@ -40,7 +40,7 @@ def data_set(root: Path, tracks: list[tuple[str, str, dict[str, np.ndarray]]], c
                 group=name,
                 samples=len(next(iter(stems.values()))),
                 parts=tuple(part for part in parts if part.number),
-                mixture=next((part for part in parts if not part.number), None),
+                streams=next((part.streams for part in parts if not part.number), {}),
             )
         )
     return rewritten(root, Manifest(sample_rate_hz=RATE_HZ, channels=channels, tracks=tuple(rows)))
@@ -48,16 +48,12 @@ def data_set(root: Path, tracks: list[tuple[str, str, dict[str, np.ndarray]]], c
 
 def _part(root: Path, file: str, samples: np.ndarray) -> Part:
     soundfile.write(root / file, np.rint(samples).astype(np.int16), RATE_HZ, subtype="PCM_16")
-    number, instrument = Path(file).stem.split("_")
-    return Part(
-        number=int(number),
-        instrument=instrument,
-        file=file,
-        sha256=sha256(root / file),
-        source_rate_hz=RATE_HZ,
-        source_bytes=0,
-        source_mtime_ns=0,
-    )
+    return part_of(root, file)
+
+
+def of_rate(part: Part, rate_hz: int) -> Part:
+    origin = part.audio.origin.model_copy(update={"rate_hz": rate_hz})
+    return part.model_copy(update={"streams": {AUDIO: part.audio.model_copy(update={"origin": origin})}})
 
 
 def rewritten(root: Path, manifest: Manifest) -> Prepared:
@@ -213,7 +209,7 @@ def ill(tmp_path_factory) -> tuple[Path, Diagnosis]:
     manifest = data_set(root, tracks).manifest
     rows = [row.model_copy(update={"group": "tune"}) if row.name in "tu" else row for row in manifest.tracks]
     rows[-1] = rows[-1].model_copy(update={"split": "test_late"})
-    low = tuple(part.model_copy(update={"source_rate_hz": 800}) for part in rows[-2].parts)
+    low = tuple(of_rate(part, 800) for part in rows[-2].parts)
     rows[-2] = rows[-2].model_copy(update={"parts": low})
     rewritten(root, manifest.model_copy(update={"tracks": tuple(rows)}))
     return root, examine(root, workers=1)

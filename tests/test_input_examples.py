@@ -39,7 +39,7 @@ def gain_of(one: DrawnPart) -> float:
 
 def audio(prepared: Prepared, one: DrawnPart, before: int, samples: int) -> np.ndarray:
     """The oracle: samples of the drawn part's file from `before` its start on, with zeros around."""
-    whole, _ = soundfile.read(prepared.root / one.part.file, dtype="float32", always_2d=True)
+    whole, _ = soundfile.read(prepared.root / one.part.audio.file, dtype="float32", always_2d=True)
     around = np.zeros((samples, whole.shape[1]), np.float32)
     return np.concatenate([around, whole, around])[samples + one.start - before :][:samples] * np.float32(gain_of(one))
 

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import resource
 import shutil
@@ -10,9 +11,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from Files import OWN
+from Files import OWN, sha256
 from Input.preparation import JOURNAL, SourcePart, SourceTrack, prepare, prepare_track
-from Input.prepared import FULL_SCALE, MANIFEST, Prepared
+from Input.prepared import FULL_SCALE, MANIFEST, Manifest, Part, Prepared, Stream
 from Input.remarks import Remark, in_words
 from Input.sources import Sources
 from Input.track_preparation import recorded_mixture
@@ -31,7 +32,9 @@ RATE_HZ = 8_000
 def check(root: Path) -> list[str]:
     """The files of a prepared data set that are not what was prepared."""
     prepared = Prepared(root)
-    return [part.file for track in prepared.manifest.tracks for part in track.files if prepared.damaged(part)]
+    return [
+        part.audio.file for track in prepared.manifest.tracks for part in track.files if prepared.damaged(part.audio)
+    ]
 
 
 def noise(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:
@@ -95,10 +98,14 @@ def test_48_khz_of_24_bits_become_the_resampled_stem(tmp_path):
     for part, prepared in zip(given.parts, record.parts, strict=True):
         source, _ = soundfile.read(part.path, dtype="float32")
         expected = librosa.resample(source, orig_sr=48_000, target_sr=22_050, res_type="soxr_hq")[:44_100] * FULL_SCALE
-        received = pcm(tmp_path / "out" / prepared.file)
-        assert received.shape == (44_100, 1) and soundfile.info(tmp_path / "out" / prepared.file).samplerate == 22_050
+        received = pcm(tmp_path / "out" / prepared.audio.file)
+        assert (
+            received.shape == (44_100, 1)
+            and soundfile.info(tmp_path / "out" / prepared.audio.file).samplerate == 22_050
+        )
         np.testing.assert_allclose(received[:, 0], expected, atol=0.51)
-        assert (prepared.source_rate_hz, prepared.source_bytes) == (48_000, part.path.stat().st_size)
+        origin = prepared.audio.origin
+        assert (origin.rate_hz, origin.bytes) == (48_000, part.path.stat().st_size)
 
 
 def test_stereo_becomes_the_mean_and_mono_becomes_stereo(tmp_path):
@@ -138,7 +145,7 @@ def test_the_recorded_mixture_is_kept_beside_the_parts(tmp_path):
     assert prepare([given], tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1) == []  # it is their sum
     [record] = Prepared(tmp_path / "out").split("train")
     assert (record.mixture.number, record.mixture.instrument) == (0, "mixture")
-    assert record.mixture.file == "a/0_mixture.wav" and record.mixture not in record.parts
+    assert record.mixture.audio.file == "a/0_mixture.wav" and record.mixture not in record.parts
     np.testing.assert_array_equal(pcm(tmp_path / "out/a/0_mixture.wav"), sum(parts))
     assert check(tmp_path / "out") == []
     flip_a_byte(tmp_path / "out/a/0_mixture.wav")
@@ -212,7 +219,9 @@ def test_a_recording_whose_header_was_never_finished_is_prepared_whole(tmp_path)
     (record,) = Prepared(tmp_path / "out").manifest.tracks
     assert record.samples == 144_000 and check(tmp_path / "out") == []
     for seed, part in enumerate(record.parts):
-        np.testing.assert_allclose(pcm(tmp_path / "out" / part.file) / FULL_SCALE, noise(144_000, seed=seed), atol=1e-4)
+        np.testing.assert_allclose(
+            pcm(tmp_path / "out" / part.audio.file) / FULL_SCALE, noise(144_000, seed=seed), atol=1e-4
+        )
 
 
 def test_combined_recordings_are_cut_to_the_shortest(tmp_path):
@@ -229,8 +238,8 @@ def test_parts_of_other_rates_that_end_a_sample_apart_are_no_news(tmp_path):
     other = track(tmp_path / "in/b", noise(44_103), rate_hz=44_100)
     both = dataclasses.replace(given, parts=(given.parts[0], dataclasses.replace(other.parts[0], number=2)))
     record, remarks = prepared_track(both, tmp_path / "out")
-    assert remarks == [] and {part.source_rate_hz for part in record.parts} == {24_000, 44_100}
-    assert len({len(pcm(tmp_path / "out" / part.file)) for part in record.parts}) == 1
+    assert remarks == [] and {part.audio.origin.rate_hz for part in record.parts} == {24_000, 44_100}
+    assert len({len(pcm(tmp_path / "out" / part.audio.file)) for part in record.parts}) == 1
 
 
 def test_a_prepared_set_knows_its_tracks_and_is_whole_and_small(tmp_path):
@@ -583,6 +592,43 @@ def test_a_damaged_manifest_is_one_line(tmp_path, text):
     assert "\n" not in str(stop.value)
 
 
+def of_format_1(manifest: Manifest) -> dict:
+    """The manifest that earlier versions wrote of the same files."""
+
+    def entry(part: Part) -> dict:
+        origin = {f"source_{name}": value for name, value in part.audio.origin.model_dump(mode="json").items()}
+        about = {"number": part.number, "instrument": part.instrument}
+        return {**about, "file": part.audio.file, "sha256": part.audio.sha256, **origin}
+
+    tracks = [
+        {name: getattr(track, name) for name in ("name", "split", "group", "samples")}
+        | {"parts": [*map(entry, track.parts)], "mixture": track.mixture and entry(track.mixture)}
+        for track in manifest.tracks
+    ]
+    return {"format": 1, "sample_rate_hz": manifest.sample_rate_hz, "channels": manifest.channels, "tracks": tracks}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_an_earlier_version_prepared_is_read_and_gone_on_with(tmp_path, finished):
+    parts = [noise(3_000, seed=seed) for seed in range(2)]
+    given = [with_mixture(track(tmp_path / "in" / name, *parts), sum(parts)) for name in "ab"]
+    prepare(given, tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1)
+    manifest = Prepared(tmp_path / "out").manifest
+    assert manifest.format == 2 and manifest.tracks[0].mixture
+    earlier = of_format_1(manifest)
+    if finished:
+        (tmp_path / "out" / MANIFEST).write_text(json.dumps(earlier))
+        assert Prepared(tmp_path / "out").manifest == manifest
+    else:
+        (tmp_path / "out" / MANIFEST).unlink()
+        lines = [{**earlier, "tracks": []}, earlier["tracks"][0]]
+        (tmp_path / "out" / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    before = stamps(tmp_path / "out/a")
+    prepare(given, tmp_path / "out", sample_rate_hz=RATE_HZ, workers=1)
+    assert stamps(tmp_path / "out/a") == before
+    assert Prepared(tmp_path / "out").manifest == manifest
+
+
 # ---------------------------------------------------------------- reading what is prepared
 
 
@@ -594,7 +640,7 @@ def test_a_damaged_manifest_is_one_line(tmp_path, text):
 def test_an_excerpt_is_the_files_samples_and_silence_outside(make_prepared, channels, start, samples):
     prepared = make_prepared({"a_vn": 500}, channels=channels)
     (part,) = prepared.split("train")[0].parts
-    whole = soundfile.read(prepared.root / part.file, dtype="float32", always_2d=True)[0]
+    whole = soundfile.read(prepared.root / part.audio.file, dtype="float32", always_2d=True)[0]
     silence = np.zeros((10_000, channels), np.float32)
     received = prepared.read(part, start, samples)
     assert received.dtype == np.float32
@@ -618,9 +664,9 @@ def test_labels_and_sources_follow_the_names(make_prepared):
     (one,) = make_prepared({"a_vn_vc_vn": 5}).split("train")
     wanted = Sources(("vn", "cl", "vc"))
     assert wanted.labels(one).tolist() == [1, 0, 1]
-    assert [wanted.index(one, part.instrument) for part in one.parts] == [0, 2, 0]
+    assert [wanted.class_of(one, part.instrument) for part in one.parts] == [0, 2, 0]
     with pytest.raises(ValueError, match="a_vn_vc_vn: instrument 'vc' is not among the sources vn, cl") as mistake:
-        Sources(("vn", "cl")).index(one, "vc")
+        Sources(("vn", "cl")).class_of(one, "vc")
     assert "\n" not in str(mistake.value)
 
 
@@ -651,7 +697,30 @@ def test_a_data_set_may_lie_on_object_storage(remote):
         for part in track.parts:
             for start, samples in ((0, track.samples), (-3, 10), (track.samples - 2, 9), (track.samples + 5, 4)):
                 np.testing.assert_array_equal(there.read(part, start, samples), here.read(part, start, samples))
-            assert not there.damaged(part)
+            assert not there.damaged(part.audio)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_any_array_is_a_stream_that_is_read_in_pieces(remote, stored):
+    """Frames of a video, as npy, here and on object storage."""
+    prepared, there = remote
+    frames = np.random.default_rng(0).integers(0, 255, (50, 4, 6, 3)).astype(np.uint8)
+    path = prepared.root / "a_vn_vc/1_vn.frames.npy"
+    np.save(path, frames)
+    about = {"axes": ("time", "height", "width", "channel"), "shape": frames.shape, "dtype": frames.dtype.str}
+    about |= {"first_byte": path.stat().st_size - frames.nbytes, "rate_hz": 25.0, "offset_seconds": -0.04}
+    stream = Stream(file="a_vn_vc/1_vn.frames.npy", sha256=sha256(path), **about)
+    track = prepared.manifest.tracks[0]
+    part = track.parts[0].model_copy(update={"streams": track.parts[0].streams | {"frames": stream}})
+    tracks = (track.model_copy(update={"parts": (part,)}),)
+    (prepared.root / MANIFEST).write_text(prepared.manifest.model_copy(update={"tracks": tracks}).model_dump_json())
+    there.put(str(prepared.root), "/bucket/streams", recursive=True)
+    there = Prepared("memory://bucket/streams" if stored else prepared.root)
+    known = there.manifest.tracks[0].parts[0].streams["frames"]
+    assert known == stream and not there.damaged(known)
+    padded = np.concatenate([np.zeros((9, 4, 6, 3), np.uint8), frames, np.zeros((9, 4, 6, 3), np.uint8)])
+    for first, count in [(0, 50), (7, 3), (-4, 8), (45, 10), (50, 3), (-9, 5), (20, 0)]:
+        np.testing.assert_array_equal(there.rows(known, first, count), padded[first + 9 :][:count])
 
 
 def test_damage_on_object_storage_is_one_line(remote):
@@ -662,7 +731,11 @@ def test_damage_on_object_storage_is_one_line(remote):
     with pytest.raises(ValueError, match="memory://bucket/prepared/a_vn_vc/1_vn.wav is missing or has not its 144"):
         there.split("train")
     first, second = there.manifest.tracks
-    assert there.damaged(first.parts[0]) and there.damaged(second.parts[0]) and not there.damaged(first.parts[1])
+    assert (
+        there.damaged(first.parts[0].audio)
+        and there.damaged(second.parts[0].audio)
+        and not there.damaged(first.parts[1].audio)
+    )
     with pytest.raises(ValueError, match="memory://bucket/prepared/a_vn_vc/1_vn.wav cannot be read"):
         there.read(first.parts[0], 0, 5)
     with pytest.raises(FileNotFoundError, match="memory://bucket/none holds no manifest.json"):
@@ -679,7 +752,7 @@ def test_an_unknown_split_is_one_line_with_those_that_exist(make_prepared):
 def test_a_stem_that_has_gone_is_one_line(make_prepared):
     prepared = make_prepared({"a_vn": 5})
     (part,) = prepared.split("train")[0].parts
-    (prepared.root / part.file).unlink()
+    (prepared.root / part.audio.file).unlink()
     with pytest.raises(ValueError, match="a_vn/1_vn.wav cannot be read .*Prepare.py check") as stop:
         prepared.read(part, 0, 5)
     assert "\n" not in str(stop.value)

@@ -243,7 +243,7 @@ def test_both_forms_of_musdb_hold_the_same(tmp_path, add, error, below):
 def test_prepared_references_are_the_files_sums(make_prepared):
     prepared = make_prepared({"a_vn_vn_vc": 900, "b_fl": 700}, "test", channels=2)
     references = PreparedReferences(prepared, prepared.split("test"))
-    files = [soundfile.read(prepared.root / part.file, dtype="float32")[0] for part in references.tracks[0].parts]
+    files = [soundfile.read(prepared.root / part.audio.file, dtype="float32")[0] for part in references.tracks[0].parts]
     truth = read(references, ("vc", "fl", "vn"), "a_vn_vn_vc")
     expected = np.stack([files[2], 0 * files[2], files[0] + files[1]], axis=1)
     np.testing.assert_allclose(truth.references, expected, atol=1e-7)

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from Files import sha256
 from Input.doctor import landmarks as landmarks_module
 from Input.doctor.landmarks import NEIGHBOURS, landmarks, meetings
 from Input.doctor.shared_takes import Recording, SharedTake, shared_take, shared_takes
-from Input.prepared import MANIFEST, Manifest, Part, Prepared, Track
+from Input.prepared import MANIFEST, Manifest, Prepared, Track
 
 import numpy as np
 import pytest
 import soundfile
+from data_sets import part_of
 
 RATE_HZ = 4_000
 SECONDS = 16
@@ -34,16 +34,7 @@ def data_set(root: Path, tracks: dict[tuple[str, str, str], np.ndarray], channel
         file = f"{name}/1_vn.wav"
         pcm = np.rint(samples).astype(np.int16)
         soundfile.write(root / file, pcm, RATE_HZ, subtype="PCM_16")
-        part = Part(
-            number=1,
-            instrument="vn",
-            file=file,
-            sha256=sha256(root / file),
-            source_rate_hz=RATE_HZ,
-            source_bytes=0,
-            source_mtime_ns=0,
-        )
-        rows.append(Track(name=name, split=split, group=group, samples=len(pcm), parts=(part,)))
+        rows.append(Track(name=name, split=split, group=group, samples=len(pcm), parts=(part_of(root, file),)))
     manifest = Manifest(sample_rate_hz=RATE_HZ, channels=channels, tracks=tuple(rows))
     (root / MANIFEST).write_text(manifest.model_dump_json())
     return Prepared(root)
@@ -58,7 +49,7 @@ def marks(prepared: Prepared) -> list[np.ndarray]:
 
 
 def suspected(prepared: Prepared) -> list[tuple[int, int, int]]:
-    checksums = [one.part.sha256 for one in recordings(prepared)]
+    checksums = [one.part.audio.sha256 for one in recordings(prepared)]
     return meetings(marks(prepared), checksums, range(len(checksums)))
 
 

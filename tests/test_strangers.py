@@ -343,7 +343,8 @@ def manifest(where: str) -> Callable:
     def change(path: str, name: object) -> None:
         def of_tree(tree: dict) -> None:
             for track in tree["tracks"]:
-                place = track if where in ("name", "split") else track["parts"][0]
+                part = track["parts"][0]
+                place = {"file": part["streams"]["audio"], "instrument": part}.get(where, track)
                 place[where] = name
 
         edit(path, of_tree)

@@ -106,7 +106,7 @@ def test_a_file_that_goes_while_it_trains_is_one_line_and_the_run_goes_on_when_i
 ):
     words, name = (*SMALL, "data.prepared=lost"), f"name=lost_{split}"
     shutil.copytree("prepared", "lost", dirs_exist_ok=True)
-    files = [Path("lost", part.file) for track in Prepared("lost").split(split) for part in track.parts]
+    files = [Path("lost", part.audio.file) for track in Prepared("lost").split(split) for part in track.parts]
 
     feed = Task.fed
 

@@ -62,16 +62,17 @@ def examine(
     for done, job in enumerate(in_parallel(_whole_files, jobs, workers), 1):
         files |= job.result()
         progress(done, len(tracks))
-    recordings = [Recording(track, part) for track in tracks for part in track.parts if part.file in files]
-    marks = [files[recording.part.file].marks for recording in recordings]
+    recordings = [Recording(track, part) for track in tracks for part in track.parts if part.audio.file in files]
+    marks = [files[recording.part.audio.file].marks for recording in recordings]
     shared = shared_takes(prepared, recordings, marks, workers)
     plays = {file: whole.plays for file, whole in files.items()}
     sources = source_rows(prepared, plays)
+    origins = [part.audio.origin for track in tracks for part in track.parts if part.audio.origin]
     unheard = [row.source for row in sources if row.split == NEEDED_SPLITS[0] and row.playing_in_split == 0]
     return Diagnosis(
         splits=split_rows(prepared),
         sources=sources,
-        rates_hz=dict(sorted(Counter(part.source_rate_hz for track in tracks for part in track.parts).items())),
+        rates_hz=dict(sorted(Counter(int(origin.rate_hz) for origin in origins).items())),
         shared=shared,
         faults=[*findings.damages(prepared, files), *findings.unfit_splits(prepared, NEEDED_SPLITS, plays)],
         leaks=[*findings.divided_groups(tracks), *findings.takes_across_splits(shared)],
@@ -135,13 +136,13 @@ def _whole_files(address: str, number: int) -> dict[str, _WholeFile]:
     prepared = _opened(address)
     track = prepared.manifest.tracks[number]
     return {
-        part.file: _WholeFile(
+        part.audio.file: _WholeFile(
             playing_frames(prepared, track, part),
             full_scale_runs(prepared, track, part),
             landmarks(prepared, track, part),
         )
         for part in track.files
-        if not prepared.damaged(part)
+        if not prepared.damaged(part.audio)
     }
 
 
@@ -169,12 +170,12 @@ def _quick_faults(prepared: Prepared, split: str) -> Iterator[str]:
 
 
 def _equal_files(prepared: Prepared, training: Sequence[Track], judging: Sequence[Track]) -> Iterator[str]:
-    known = {part.sha256: part.file for track in training for part in track.parts}
+    known = {part.audio.sha256: part.audio.file for track in training for part in track.parts}
     equal = [
-        f"{part.file} = {known[part.sha256]}"
+        f"{part.audio.file} = {known[part.audio.sha256]}"
         for track in judging
         for part in track.parts
-        if part.sha256 in known and ever_plays(prepared, track, part)
+        if part.audio.sha256 in known and ever_plays(prepared, track, part)
     ]
     if equal:
         yield f"files of validation are files of train, byte by byte, {findings.listed(equal)}"

@@ -22,8 +22,8 @@ def damages(prepared: Prepared, whole: Collection[str]) -> Iterator[str]:
     """Files that are not among the whole ones."""
     for track in prepared.manifest.tracks:
         for part in track.files:
-            if part.file not in whole:
-                path = f"{prepared.address}/{part.file}"
+            if part.audio.file not in whole:
+                path = f"{prepared.address}/{part.audio.file}"
                 yield f"{path} is missing or is not what was prepared; remove its folder and prepare again"
 
 
@@ -31,7 +31,7 @@ def unfit_splits(prepared: Prepared, names: Sequence[str], plays: ByFile) -> Ite
     """Splits of these names that have no track, or none that plays. A damaged file might play."""
     tracks = prepared.manifest.tracks
     for name in names:
-        files = [part.file for track in tracks if track.split == name for part in track.parts]
+        files = [part.audio.file for track in tracks if track.split == name for part in track.parts]
         if not files:
             known = ", ".join(sorted({track.split for track in tracks}))
             yield f"{prepared.address} has no track in the split '{name}'; it has: {known}"
@@ -76,7 +76,7 @@ def never_plays(source: str) -> str:
 
 def silent_files(tracks: Sequence[Track], plays: ByFile) -> Iterator[str]:
     """Files in which nothing plays."""
-    files = [part.file for track in tracks for part in track.files]
+    files = [part.audio.file for track in tracks for part in track.files]
     if silent := [file for file in files if file in plays and not plays[file].any()]:
         yield f"silent files (no second above {PLAYING_DB:.0f} dBFS), {listed(silent)}"
 
@@ -99,8 +99,9 @@ def upsampled_files(prepared: Prepared) -> Iterator[str]:
     by_rate: dict[int, list[str]] = {}
     for track in prepared.manifest.tracks:
         for part in track.files:
-            if part.source_rate_hz < prepared.sample_rate_hz:
-                by_rate.setdefault(part.source_rate_hz, []).append(part.file)
+            origin = part.audio.origin
+            if origin and origin.rate_hz < prepared.sample_rate_hz:
+                by_rate.setdefault(int(origin.rate_hz), []).append(part.audio.file)
     for rate_hz, files in sorted(by_rate.items()):
         told = f"from {rate_hz} to {prepared.sample_rate_hz} Hz, which leaves nothing above {rate_hz / 2:g} Hz"
         yield f"upsampled {told}, {listed(files)}"
@@ -112,8 +113,12 @@ def repeated_files(tracks: Sequence[Track], plays: ByFile) -> Iterator[str]:
     for track in tracks:
         first: dict[str, Part] = {}
         for part in track.parts:
-            if part.file in plays and plays[part.file].any() and first.setdefault(part.sha256, part) is not part:
-                repeated.append(f"{part.file} = {first[part.sha256].file}")
+            if (
+                part.audio.file in plays
+                and plays[part.audio.file].any()
+                and first.setdefault(part.audio.sha256, part) is not part
+            ):
+                repeated.append(f"{part.audio.file} = {first[part.audio.sha256].audio.file}")
     if repeated:
         yield f"parts of one track that are one file, {listed(repeated)}"
 

@@ -107,13 +107,14 @@ def _source_row(
 
 
 def _playing_frames(track: Track, source: str, plays: Mapping[str, np.ndarray]) -> int:
-    known = [plays[part.file] for part in track.parts if part.instrument == source and part.file in plays]
+    known = [plays[part.audio.file] for part in track.parts if part.instrument == source and part.audio.file in plays]
     return int(np.any(known, axis=0).sum()) if known else 0
 
 
 def _frames(tracks: list[Track], plays: Mapping[str, np.ndarray]) -> int:
     return sum(
-        max((len(plays[part.file]) for part in track.parts if part.file in plays), default=0) for track in tracks
+        max((len(plays[part.audio.file]) for part in track.parts if part.audio.file in plays), default=0)
+        for track in tracks
     )
 
 

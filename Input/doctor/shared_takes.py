@@ -33,7 +33,7 @@ class Recording:
     part: Part
 
     def __str__(self) -> str:
-        return f"{self.part.file} ({self.track.split})"
+        return f"{self.part.audio.file} ({self.track.split})"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class SharedTake:
     @property
     def kind(self) -> str:
         """`identical`, or every way in which the two differ."""
-        if self.first.part.sha256 == self.second.part.sha256:
+        if self.first.part.audio.sha256 == self.second.part.audio.sha256:
             return "identical"
         scaled, shifted = abs(abs(self.gain) - 1) > 0.01, self.lag_seconds != 0
         ways = ["inverted"] * (self.gain < 0) + ["scaled"] * scaled + ["shifted"] * shifted
@@ -108,12 +108,14 @@ def shared_takes(
     kept_together = [(one.track.group, one.track.split) for one in recordings]
     numbers = {family: number for number, family in enumerate(set(kept_together))}
     families = [numbers[family] for family in kept_together]
-    pairs = meetings(marks, [one.part.sha256 for one in recordings], families)
+    pairs = meetings(marks, [one.part.audio.sha256 for one in recordings], families)
     jobs = [(prepared.address, recordings[first], recordings[second], lag) for first, second, lag in pairs]
     if not jobs:
         return []
     takes = [take for job in in_parallel(_compared, jobs, workers) if (take := job.result())]
-    return sorted(takes, key=lambda take: (not take.across_splits, take.first.part.file, take.second.part.file))
+    return sorted(
+        takes, key=lambda take: (not take.across_splits, take.first.part.audio.file, take.second.part.audio.file)
+    )
 
 
 def shared_take(prepared: Prepared, first: Recording, second: Recording, lag_samples: int) -> SharedTake | None:
