@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..prepared import Part, Prepared, Track
+from ..prepared import Prepared, Stream, Track
 from .loudness import PLAYING_DB
 from .shared_takes import SharedTake
 
@@ -111,14 +111,10 @@ def repeated_files(tracks: Sequence[Track], plays: ByFile) -> Iterator[str]:
     """Parts of one track that are the same, byte by byte."""
     repeated = []
     for track in tracks:
-        first: dict[str, Part] = {}
-        for part in track.parts:
-            if (
-                part.audio.file in plays
-                and plays[part.audio.file].any()
-                and first.setdefault(part.audio.sha256, part) is not part
-            ):
-                repeated.append(f"{part.audio.file} = {first[part.audio.sha256].audio.file}")
+        first: dict[str, Stream] = {}
+        for audio in (part.audio for part in track.parts):
+            if audio.file in plays and plays[audio.file].any() and first.setdefault(audio.sha256, audio) is not audio:
+                repeated.append(f"{audio.file} = {first[audio.sha256].file}")
     if repeated:
         yield f"parts of one track that are one file, {listed(repeated)}"
 
