@@ -14,8 +14,8 @@ from keras import ops
 from .lengths import Positions
 
 PLACES = ("input", "encoder", "bottleneck", "decoder", "every", "output")
-"""Where: the mixture before the first convolution; after the convolutions of the way down, of the bottleneck, of the way
-up, or of all three; the sources, each of which is multiplied by its own entry, whatever the method."""
+"""Where: the mixture before the first convolution; after the convolutions of the way down, of the bottleneck, of the
+way up, or of all three; the sources, each of which is multiplied by its own entry, whatever the method."""
 
 CONCAT_PACE = 10
 """By what `Concat` multiplies its weights: an optimiser's steps then change the context this much faster.
@@ -182,8 +182,8 @@ class Outer(Conditioning):
 class Concat(Conditioning):
     """The context beside the features: (B, T, K) and (B, D) -> (B, T, K + D), each entry times a weight, zero at first.
 
-    The next convolution receives it. A weight counts `CONCAT_PACE` times, and so grows that much faster. Source: Dumoulin
-    et al. 2018, conditional concatenation; Karras et al. 2018, section 4.1, for weights that are scaled at runtime.
+    A weight counts `CONCAT_PACE` times, and so grows that much faster. Source: Dumoulin et al. 2018, conditional
+    concatenation; Karras et al. 2018, section 4.1, for weights that are scaled at runtime.
     """
 
     def build(self, features_shape, context_shape):

@@ -82,14 +82,13 @@ class DownConv1D(keras.layers.Conv1D):
 
     Of the T' = T - kernel_size + 1 samples of a valid convolution, the level below uses every second one, and the skip
     those that are at least `margin` samples away from both ends. Nine tenths of a published excerpt is such a margin,
-    so that this nearly halves the work. T' must be odd, as a ladder's lengths are, and above 2 margin + 1.
-
-    First in the result are samples 0, 2, ... T' - 1, then the odd ones of the middle (`lengths.Positions.between`).
-    After layers that treat each sample by itself, `SkipAndDecimate` gives what either user wants.
+    so that this nearly halves the work. First in the result are samples 0, 2, ... T' - 1, then the odd ones of the
+    middle (`lengths.Positions.between`). `SkipAndDecimate` makes the two results of it, after layers that treat each
+    sample by itself. T' must be odd, as a ladder's lengths are, and above 2 margin + 1.
 
     Args:
         filters, kernel_size: as in `Conv1D`.
-        margin: samples of the convolution on each side that the skip does without.
+        margin: samples of the convolution on each side that the skip does without; even, as a ladder's are.
     """
 
     def __init__(self, filters: int, kernel_size: int, margin: int, **kwargs):
@@ -98,8 +97,7 @@ class DownConv1D(keras.layers.Conv1D):
 
     def call(self, features):
         samples = ops.shape(features)[1]
-        first = self.margin | 1
-        between = features[:, first : samples - first]
+        between = features[:, self.margin + 1 : samples - self.margin - 1]
         return ops.concatenate([self._every_second(features), self._every_second(between)], axis=1) + self.bias
 
     def _every_second(self, features):
@@ -111,7 +109,7 @@ class DownConv1D(keras.layers.Conv1D):
 
     def compute_output_shape(self, shape):
         batch, samples, _ = shape
-        return batch, None if samples is None else samples + 2 - self.kernel_size[0] - (self.margin | 1), self.filters
+        return batch, None if samples is None else samples + 1 - self.kernel_size[0] - self.margin, self.filters
 
     def get_config(self):
         config = super().get_config()
@@ -133,16 +131,14 @@ class SkipAndDecimate(keras.layers.Layer):
 
     def call(self, features):
         seconds = self._seconds(ops.shape(features)[1])
-        edge = (self.margin + 1) // 2
-        even, odd = features[:, edge : seconds - edge], features[:, seconds:]
-        outer, inner = (odd, even) if self.margin % 2 else (even, odd)
-        batch, samples, width = ops.shape(inner)
-        pairs = ops.reshape(ops.stack([outer[:, :-1], inner], axis=2), (batch, 2 * samples, width))
-        return ops.concatenate([pairs, outer[:, -1:]], axis=1), features[:, :seconds]
+        even, odd = features[:, self.margin // 2 : seconds - self.margin // 2], features[:, seconds:]
+        batch, samples, width = ops.shape(odd)
+        pairs = ops.reshape(ops.stack([even[:, :-1], odd], axis=2), (batch, 2 * samples, width))
+        return ops.concatenate([pairs, even[:, -1:]], axis=1), features[:, :seconds]
 
     def _seconds(self, samples):
         """How many of the N samples every second one of the convolution is."""
-        return (samples + (self.margin | 1)) // 2
+        return (samples + self.margin + 1) // 2
 
     def compute_output_shape(self, shape):
         batch, samples, width = shape

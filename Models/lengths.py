@@ -210,7 +210,7 @@ class Geometry:
 
     def down(self, level: int) -> Positions:
         """After the convolutions of the way down at a level, or of the bottleneck."""
-        between = self.margins[level] | 1 if self.sparing and level <= self.ladder.levels else None
+        between = self.margins[level] + 1 if self.sparing and level <= self.ladder.levels else None
         return self._positions(level, self._lost_down(level), between)
 
     def up(self, level: int) -> Positions:
@@ -225,6 +225,6 @@ class Geometry:
 
     def _positions(self, level: int, lost: int, between: int | None = None) -> Positions:
         step = self.ladder.stride ** (level - 1)
-        return (
-            Positions(lost / 2, step, lost / 2, between) if self.padding == "valid" else Positions(0.0, step, step - 1)
-        )
+        if self.padding == "same":
+            return Positions(0.0, step, step - 1)
+        return Positions(lost / 2, step, lost / 2, between)
