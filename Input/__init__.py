@@ -5,7 +5,7 @@ THE element, the same for training and for whole tracks, for every data set and 
     ({"mixture": (T_in, C), "labels": (S,)}, sources (T_out, S, C))
 
 all float32. `mixture` and `sources` are linear amplitudes, full scale 1.0; the sources sum to the middle T_out of the
-T_in samples of mixture, the rest is context on both sides, zero where the track has ended. `labels` is 1.0 where the
+T_in samples of mixture, the rest is a margin on both sides, zero where the track has ended. `labels` is 1.0 where the
 source has a part in the track (be it at rest in this excerpt), else 0.0. More context (scores, video) becomes more
 keys beside `labels`.
 

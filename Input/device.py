@@ -150,8 +150,8 @@ class Mixer(keras.layers.Layer):
         samples, channels = self.excerpt.input_samples, self.pcm.shape[2]
         treated = self.augmentation.treated(ops, self._cut(flat), treatment, samples)
         treated = ops.reshape(treated, (batch, slots, samples, channels))
-        context = self.excerpt.context_samples
-        middle = treated[:, :, context : context + self.excerpt.output_samples]
+        margin = self.excerpt.margin_samples
+        middle = treated[:, :, margin : margin + self.excerpt.output_samples]
         rows = slots if self.sources.of_parts else classes
         held = _one_hot(drawn["source"], rows)
         sounding = ops.cast(drawn["gain"] != 0, "int32")[..., None]
@@ -171,7 +171,7 @@ class Mixer(keras.layers.Layer):
     def _cut(self, flat: dict[str, Any]) -> Any:
         """The PCM of each part (N, T_pcm, C), int32; silence beyond the ends of its track."""
         samples = self.augmentation.pcm_samples(self.excerpt.input_samples)
-        start = self.augmentation.pcm_start(flat["start"], self.excerpt.context_samples, flat["step"])
+        start = self.augmentation.pcm_start(flat["start"], self.excerpt.margin_samples, flat["step"])
         first = start // ROW
         rows = (flat["row"] + first)[:, None] + ops.arange((samples + ROW - 2) // ROW + 1, dtype="int32")
         rows = ops.clip(rows, 0, self.pcm.shape[0] - 1)

@@ -27,7 +27,7 @@ class Excerpt:
     output_samples: int
 
     @property
-    def context_samples(self) -> int:
+    def margin_samples(self) -> int:
         """Samples of mixture before the first and after the last sample of the sources."""
         return (self.input_samples - self.output_samples) // 2
 
@@ -145,7 +145,7 @@ class Examples(ABC):
 
     def _write(self, number: int, arrays: Example) -> None:
         """Writes example `number` into arrays; what no part sounds in is zero there already."""
-        middle = slice(self.excerpt.context_samples, self.excerpt.context_samples + self.excerpt.output_samples)
+        middle = slice(self.excerpt.margin_samples, self.excerpt.margin_samples + self.excerpt.output_samples)
         whole: np.ndarray | None = None
         sums: dict[int, np.ndarray] = {}
         for place, one in enumerate(self.draw(number)):  # part by part: what is added up stays in the processor's cache
@@ -170,7 +170,7 @@ class Examples(ABC):
 
     def pcm_start(self, one: DrawnPart) -> int:
         """Which sample of its track a drawn part is read from."""
-        return self.augmentation.pcm_start(one.start, self.excerpt.context_samples, one.treatment.step)
+        return self.augmentation.pcm_start(one.start, self.excerpt.margin_samples, one.treatment.step)
 
     def class_of(self, one: DrawnPart) -> int:
         """The index of the class that holds a drawn part."""
@@ -207,8 +207,8 @@ def piece_of(batch_size: int, share: tuple[int, int]) -> int:
 class TrainingExamples(Examples):
     """Endless training examples: example `number` is a pure function of the seed and the number.
 
-    Every moment of every track is equally likely to begin an excerpt, the first and the last included; context beyond
-    a track's ends is silence.
+    Every moment of every track is equally likely to begin an excerpt, the first and the last included; what is
+    beyond a track's ends is silence.
 
     Args:
         prepared, tracks, sources, excerpt, augmentation, contexts: as for `Examples`.

@@ -15,15 +15,16 @@ F context frames. Context is (B, D) where it holds for the whole excerpt (labels
 - `unet_spectrogram`: a U-Net on magnitudes (Jansson et al. 2017).
 - `recurrent`: LSTMs both ways.
 - `spectrogram`: the short-time Fourier transform and its inverse.
-- `lengths`: which lengths fit, a matter of arithmetic.
+- `lengths`: which lengths fit and where features stand, a matter of arithmetic.
 - `conditioning`: how context modulates features.
 - `outputs`: from what a network emits to sources that fit the mixture.
 - `losses`: what training minimises.
 - `separation`: a track of any length through a separator, in constant memory.
+- `earlier`: layers of earlier checkpoints.
 
 Importing this folder registers its layers and losses with Keras, so that `keras.saving.load_model` finds them.
 """
 
-from . import losses, networks
+from . import earlier, losses, networks
 
-__all__ = ["losses", "networks"]
+__all__ = ["earlier", "losses", "networks"]

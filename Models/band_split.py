@@ -28,10 +28,10 @@ def band_split(
     places: Collection[str] = ("bottleneck",),
     frames: int | None = None,
 ) -> keras.Model:
-    """Splits the spectrum into bands, lets them listen along time and to each other, and masks the mixture's spectrum.
+    """Splits the spectrum into bands, runs along time and across them, and masks the mixture's spectrum.
 
     Every band becomes a few features of each frame. Blocks of two recurrent layers follow: one runs along time, both
-    ways, in each band, the other over the bands of each frame. From what they say, each band estimates a complex mask
+    ways, in each band, the other over the bands of each frame. From their result, each band estimates a complex mask
     for each source: it may turn the mixture's phase.
 
     Args:
@@ -52,7 +52,7 @@ def band_split(
 
     Returns:
         A functional model {"mixture": (B, T, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T, S, C),
-        float32. `band_split_lengths` tells which T fit.
+        float32. `band_split_lengths` gives the T that fit.
 
     Raises:
         ValueError: if a choice is unknown or two contradict each other.
@@ -67,13 +67,13 @@ def band_split(
     real, imaginary = Stft(frame_samples, hop_samples, name="stft")(mixture)
     spectrum = keras.layers.Concatenate(dtype="float32")([real, imaginary])
     spectrum = conditioner(spectrum, "input", moments, "input")
-    heard = BandSplit(widths, bands, features, name="split")(spectrum)
-    heard = conditioner(heard, "encoder", moments, "split")
+    split = BandSplit(widths, bands, features, name="split")(spectrum)
+    split = conditioner(split, "encoder", moments, "split")
     for block in range(1, depth + 1):
-        heard = heard + AlongTime(features, name=f"time_{block}")(heard)
-        heard = heard + AcrossBands(features, name=f"bands_{block}")(heard)
-        heard = conditioner(heard, "decoder" if block == depth else "bottleneck", moments, f"bands_{block}")
-    masks = BandMasks(widths, bands, frame_samples // 2 + 1, 2 * emitted * channels, name="masks")(heard)
+        split = split + AlongTime(features, name=f"time_{block}")(split)
+        split = split + AcrossBands(features, name=f"bands_{block}")(split)
+        split = conditioner(split, "decoder" if block == depth else "bottleneck", moments, f"bands_{block}")
+    masks = BandMasks(widths, bands, frame_samples // 2 + 1, 2 * emitted * channels, name="masks")(split)
     masks = keras.layers.Reshape((-1, frame_samples // 2 + 1, 2, emitted, channels), dtype="float32")(masks)
     parts = _product(real[..., None, :], imaginary[..., None, :], masks[:, :, :, 0], masks[:, :, :, 1])
     flat = keras.layers.Reshape((-1, frame_samples // 2 + 1, emitted * channels), dtype="float32")
@@ -204,17 +204,17 @@ class BandMasks(Banded):
 
 @keras.saving.register_keras_serializable("vimss")
 class AcrossBands(Recurrent):
-    """Each frame's bands listen to each other: (B, frames, bands, K) -> the same. Source: section III-B."""
+    """A `Recurrent` over the bands of each frame: (B, frames, bands, K) -> the same. Source: section III-B."""
 
     def call(self, features):
         batch, frames, bands, width = ops.shape(features)
-        heard = super().call(ops.reshape(features, (batch * frames, bands, width)))
-        return ops.reshape(heard, (batch, frames, bands, width))
+        mixed = super().call(ops.reshape(features, (batch * frames, bands, width)))
+        return ops.reshape(mixed, (batch, frames, bands, width))
 
 
 @keras.saving.register_keras_serializable("vimss")
 class AlongTime(AcrossBands):
-    """Each band listens along time: (B, frames, bands, K) -> the same. Source: section III-B."""
+    """A `Recurrent` along time in each band: (B, frames, bands, K) -> the same. Source: section III-B."""
 
     def call(self, features):
         return ops.transpose(super().call(ops.transpose(features, (0, 2, 1, 3))), (0, 2, 1, 3))

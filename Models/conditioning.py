@@ -2,51 +2,41 @@
 
 A conditioning layer is called with features (B, T, K), or (B, T, N, K) where N bands or bins share a moment, and with
 context: (B, D) where it holds for the whole excerpt or (B, F, D) where it moves in time. Then its F frames divide the
-mixture evenly, and each moment of the features hears the context of that moment. A new layer changes nothing (`concat`
+mixture evenly, and features are modulated by the context of their own moment. A new layer changes nothing (`concat`
 appends zeros), so that at step 0 the conditioned network is the plain one; `outer` alone cannot.
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
 
 import keras
 from keras import ops
 
+from .lengths import Positions
+
 PLACES = ("input", "encoder", "bottleneck", "decoder", "every", "output")
-"""Where: the mixture as the first convolution hears it; after the convolutions of the way down, of the bottleneck, of
-the way up, or of all three; the sources, each of which is multiplied by its own entry, whatever the method."""
+"""Where: the mixture before the first convolution; after the convolutions of the way down, of the bottleneck, of the
+way up, or of all three; the sources, each of which is multiplied by its own entry, whatever the method."""
 
 CONCAT_PACE = 10
-"""How much faster than other weights those of `concat` grow: at their pace labels would long be heard faintly."""
+"""By what `Concat` multiplies its weights: an optimiser's steps then change the context this much faster.
 
-
-class Positions(NamedTuple):
-    """Where features stand in the mixture, in samples of it.
-
-    Args:
-        start: position of the first; valid filters of 2 n + 1 taps move it by n.
-        step: samples between two neighbours.
-        end: samples of mixture after the last.
-    """
-
-    start: float = 0
-    step: int = 1
-    end: float = 0
+They begin at zero, so at the pace of other weights the next convolution would receive next to nothing for long.
+"""
 
 
 class Conditioning(keras.layers.Layer):
     """What every method shares: where its features stand, and context at their moments.
 
     Args:
-        start, step, end: as in `Positions`.
+        start, step, end, between: as in `lengths.Positions`.
     """
 
-    def __init__(self, start: float = 0, step: int = 1, end: float = 0, **kwargs):
+    def __init__(self, start: float = 0, step: int = 1, end: float = 0, between: int | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.positions = Positions(start, step, end)
+        self.positions = Positions(start, step, end, between)
 
-    def heard(self, context, features):
-        """Context (B, D) or (B, F, D) as each moment of the features hears it: (B, 1 or T, [1,] D)."""
+    def received(self, context, features):
+        """Context (B, D) or (B, F, D) as the features at each moment receive it: (B, 1 or T, [1,] D)."""
         context = at_moments(ops.cast(context, self.compute_dtype), ops.shape(features)[1], self.positions)
         return context if len(features.shape) == 3 else context[:, :, None]
 
@@ -62,12 +52,21 @@ def at_moments(context, moments, positions: Positions):
 
     Frame f stands at the middle of the f-th of F even parts of the mixture; before the first middle and after the last
     the nearest frame holds.
+
+    Args:
+        context: (B, D) or (B, F, D).
+        moments: T.
+        positions: of the features, in their order.
     """
     if len(context.shape) == 2:
         return context[:, None]
     frames = context.shape[1]
-    steps = ops.cast(ops.arange(moments), "float32")
-    mixture_samples = positions.start + positions.step * (ops.cast(moments, "float32") - 1) + 1 + positions.end
+    steps, moments = ops.cast(ops.arange(moments), "float32"), ops.cast(moments, "float32")
+    if positions.between is not None:
+        every_second = (moments + positions.between) / 2
+        steps = 2 * steps - ops.where(steps < every_second, 0.0, 2 * every_second - positions.between)
+        moments = moments + positions.between - 1  # in order of time, with those that are left out
+    mixture_samples = positions.start + positions.step * (moments - 1) + 1 + positions.end
     places = (positions.start + positions.step * steps + 0.5) * (frames / mixture_samples) - 0.5
     places = ops.clip(places, 0, frames - 1)
     before = ops.floor(places)
@@ -88,7 +87,7 @@ class Linear(Conditioning):
 
     def modulation(self, features, context):
         """The terms (B, 1 or T, [1,] terms * K); made for each frame before they are brought to each moment."""
-        return self.heard(ops.matmul(ops.cast(context, self.compute_dtype), self.kernel) + self.bias, features)
+        return self.received(ops.matmul(ops.cast(context, self.compute_dtype), self.kernel) + self.bias, features)
 
 
 @keras.saving.register_keras_serializable("vimss")
@@ -123,22 +122,22 @@ class FiLM(Linear):
 
 @keras.saving.register_keras_serializable("vimss")
 class Attention(Conditioning):
-    """Features attend over the entries of the context, and what these say is added to them.
+    """Features attend over the entries of the context, and the values of these are added to them.
 
     Entry d has a key and a value, each scaled by how much of it there is, c_d: features + sum_d a_d c_d value_d, where
     a is a softmax over the entries of their scores. `multiplicative` score: (W features) . (c_d key_d) / sqrt(width).
-    `additive`: v . tanh(W features + c_d key_d). An entry that is absent says nothing. The values are zero at first.
+    `additive`: v . tanh(W features + c_d key_d). An absent entry, c_d = 0, adds nothing. The values are zero at first.
 
     Args:
-        start, step, end: as in `Positions`.
         score: `multiplicative` or `additive`.
         width: of queries and keys.
+        others: those of `Conditioning`.
 
     Source: Luong et al. 2015, equation 8 (dot), scaled as Vaswani et al. 2017; Bahdanau et al. 2015, appendix A.1.2.
     """
 
-    def __init__(self, start: float = 0, step: int = 1, end: float = 0, score="multiplicative", width=16, **kwargs):
-        super().__init__(start, step, end, **kwargs)
+    def __init__(self, score: str = "multiplicative", width: int = 16, **others):
+        super().__init__(**others)
         self.score, self.width = score, width
 
     def build(self, features_shape, context_shape):
@@ -150,7 +149,7 @@ class Attention(Conditioning):
             self.direction = self.add_weight(name="direction", shape=(self.width, 1))
 
     def call(self, features, context):
-        amounts, queries = self.heard(context, features), ops.matmul(features, self.query)
+        amounts, queries = self.received(context, features), ops.matmul(features, self.query)
         if self.score == "additive":
             keys = amounts[..., None] * self.keys
             scores = ops.squeeze(ops.matmul(ops.tanh(queries[..., None, :] + keys), self.direction), axis=-1)
@@ -171,7 +170,7 @@ class Outer(Conditioning):
     """
 
     def call(self, features, context):
-        product = features[..., None] * self.heard(context, features)[..., None, :]
+        product = features[..., None] * self.received(context, features)[..., None, :]
         *outer, width, entries = ops.shape(product)
         return ops.reshape(product, (*outer, width * entries))
 
@@ -183,16 +182,16 @@ class Outer(Conditioning):
 class Concat(Conditioning):
     """The context beside the features: (B, T, K) and (B, D) -> (B, T, K + D), each entry times a weight, zero at first.
 
-    The next convolution hears it. A weight counts `CONCAT_PACE` times, and so grows that much faster. Source: Dumoulin
-    et al. 2018, conditional concatenation; Karras et al. 2018, section 4.1, for weights that are scaled at runtime.
+    A weight counts `CONCAT_PACE` times, and so grows that much faster. Source: Dumoulin et al. 2018, conditional
+    concatenation; Karras et al. 2018, section 4.1, for weights that are scaled at runtime.
     """
 
     def build(self, features_shape, context_shape):
         self.scale = self.add_weight(name="scale", shape=context_shape[-1:], initializer="zeros")
 
     def call(self, features, context):
-        heard = self.heard(context, features) * (CONCAT_PACE * self.scale)
-        beside = ops.broadcast_to(heard, (*ops.shape(features)[:-1], heard.shape[-1]))
+        received = self.received(context, features) * (CONCAT_PACE * self.scale)
+        beside = ops.broadcast_to(received, (*ops.shape(features)[:-1], received.shape[-1]))
         return ops.concatenate([features, beside], axis=-1)
 
     def compute_output_shape(self, features_shape, context_shape):
@@ -215,7 +214,7 @@ class Conditioner:
     """Which method stands where in a network; elsewhere features pass as they are.
 
     Args:
-        context: a `keras.Input` (B, D) or (B, F, D), or None for a network that hears none.
+        context: a `keras.Input` (B, D) or (B, F, D), or None for a network without.
         method: among `METHODS`, or `none`.
         places: some of `PLACES`.
 

@@ -1,6 +1,6 @@
-"""The layers of a Wave-U-Net that Keras does not have: changing the sample rate of features, and levelling them.
+"""The layers of a Wave-U-Net that Keras does not have: changing the sample rate of features, and normalising them.
 
-`padding` is `valid`, where only what is fully heard comes out, or `same`, where T samples become T / stride or
+`padding` is `valid`, where a filter never reaches beyond the features, or `same`, where T samples become T / stride or
 T * stride and the edges are padded. Features keep their moment: sample n of the slow side is sample n * stride of the
 fast one, but for what a valid filter loses at the beginning.
 """
@@ -77,17 +77,18 @@ class Interpolate(_Resampling):
 
 
 @keras.saving.register_keras_serializable("vimss")
-class HeardConv1D(keras.layers.Conv1D):
-    """A valid convolution at the end of a down block that computes only what is heard: (B, T, K) -> (B, N, filters).
+class DownConv1D(keras.layers.Conv1D):
+    """The last convolution of a down block, computed only where it is used: (B, T, K) -> (B, N, filters).
 
-    The level below hears every second sample, and the skip only what is left after `margin` samples on each side.
-    Nine tenths of a published excerpt is such a margin, so that this nearly halves the work. The result holds first
-    every second sample (`EverySecond`), then those between them in the middle (`Centre` puts both together). T must be
-    odd, as a ladder's lengths are.
+    Of the T' = T - kernel_size + 1 samples of a valid convolution, the level below uses every second one, and the skip
+    those that are at least `margin` samples away from both ends. Nine tenths of a published excerpt is such a margin,
+    so that this nearly halves the work. First in the result are samples 0, 2, ... T' - 1, then the odd ones of the
+    middle (`lengths.Positions.between`). `SkipAndDecimate` makes the two results of it, after layers that treat each
+    sample by itself. T' must be odd, as a ladder's lengths are, and above 2 margin + 1.
 
     Args:
         filters, kernel_size: as in `Conv1D`.
-        margin: samples of the convolution's output on each side that the skip does without.
+        margin: samples of the convolution on each side that the skip does without; even, as a ladder's are.
     """
 
     def __init__(self, filters: int, kernel_size: int, margin: int, **kwargs):
@@ -96,8 +97,7 @@ class HeardConv1D(keras.layers.Conv1D):
 
     def call(self, features):
         samples = ops.shape(features)[1]
-        first = self.margin | 1
-        between = features[:, first : samples - first]
+        between = features[:, self.margin + 1 : samples - self.margin - 1]
         return ops.concatenate([self._every_second(features), self._every_second(between)], axis=1) + self.bias
 
     def _every_second(self, features):
@@ -109,7 +109,7 @@ class HeardConv1D(keras.layers.Conv1D):
 
     def compute_output_shape(self, shape):
         batch, samples, _ = shape
-        return batch, None if samples is None else samples + 2 - self.kernel_size[0] - (self.margin | 1), self.filters
+        return batch, None if samples is None else samples + 1 - self.kernel_size[0] - self.margin, self.filters
 
     def get_config(self):
         config = super().get_config()
@@ -119,44 +119,35 @@ class HeardConv1D(keras.layers.Conv1D):
 
 
 @keras.saving.register_keras_serializable("vimss")
-class EverySecond(keras.layers.Layer):
-    """Of what a `HeardConv1D` of the same margin computed, what the level below hears: (B, N, K) -> (B, T / 2, K)."""
+class SkipAndDecimate(keras.layers.Layer):
+    """What a `DownConv1D` of the same margin computed -> the skip's and the next level's features, in order of time.
+
+    (B, N, K) -> (B, T' - 2 margin, K) from the middle, and every second of all: (B, (T' + 1) / 2, K).
+    """
 
     def __init__(self, margin: int, **kwargs):
         super().__init__(**kwargs)
         self.margin = margin
 
     def call(self, features):
-        return features[:, : self.seconds(ops.shape(features)[1])]
+        seconds = self._seconds(ops.shape(features)[1])
+        even, odd = features[:, self.margin // 2 : seconds - self.margin // 2], features[:, seconds:]
+        batch, samples, width = ops.shape(odd)
+        pairs = ops.reshape(ops.stack([even[:, :-1], odd], axis=2), (batch, 2 * samples, width))
+        return ops.concatenate([pairs, even[:, -1:]], axis=1), features[:, :seconds]
 
-    def seconds(self, samples):
-        """How many of so many samples these are."""
-        return (samples + (self.margin | 1)) // 2
+    def _seconds(self, samples):
+        """How many of the N samples every second one of the convolution is."""
+        return (samples + self.margin + 1) // 2
 
     def compute_output_shape(self, shape):
         batch, samples, width = shape
-        return batch, None if samples is None else self.seconds(samples), width
+        seconds = None if samples is None else self._seconds(samples)
+        middle = None if seconds is None else 2 * seconds - 1 - 2 * self.margin
+        return (batch, middle, width), (batch, seconds, width)
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}
-
-
-@keras.saving.register_keras_serializable("vimss")
-class Centre(EverySecond):
-    """Of what a `HeardConv1D` of the same margin computed, what the skip hears: (B, N, K) -> (B, T - 2 margin, K)."""
-
-    def call(self, features):
-        seconds = self.seconds(ops.shape(features)[1])
-        edge = (self.margin + 1) // 2
-        even, odd = features[:, edge : seconds - edge], features[:, seconds:]
-        outer, inner = (odd, even) if self.margin % 2 else (even, odd)
-        batch, samples, width = ops.shape(inner)
-        pairs = ops.reshape(ops.stack([outer[:, :-1], inner], axis=2), (batch, 2 * samples, width))
-        return ops.concatenate([pairs, outer[:, -1:]], axis=1)
-
-    def compute_output_shape(self, shape):
-        batch, samples, width = shape
-        return batch, None if samples is None else 2 * self.seconds(samples) - 1 - 2 * self.margin, width
 
 
 def lowpass(size: int, stride: int) -> np.ndarray:
@@ -227,10 +218,10 @@ class LowpassInterpolate(_Resampling):
 
 @keras.saving.register_keras_serializable("vimss")
 class GroupNorm(keras.layers.Layer):
-    """Levels groups of eight features at each moment on its own, then scales and shifts each feature.
+    """Normalises groups of eight features at each moment to mean 0 and variance 1, then scales and shifts each feature.
 
-    Features that eight does not divide are one group: smaller ones would leave little of what they say. Statistics over
-    time, which batch and group normalisation take, would let a window's length decide its sources.
+    (B, T, K) -> the same. Where eight does not divide K, all are one group. No statistics are taken over time, as other
+    normalisations do: then a window's length would change its sources.
     Source: Wu and He 2018, equation 1, with the set of each moment alone.
     """
 
@@ -254,7 +245,7 @@ class GroupNorm(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("vimss")
 class Clip(keras.layers.Layer):
-    """Clips to full scale, [-1, 1], but in training, where a clipped sample would teach nothing.
+    """Clips amplitudes to full scale, [-1, 1]; not in training, where a clipped sample would have no gradient.
 
     Source: the linear output of Stoller's code.
     """

@@ -1,15 +1,15 @@
-"""Which lengths of the mixture a separator takes, and which lengths of the sources come out, by arithmetic."""
+"""Lengths by arithmetic: which ones a separator takes and gives, and where features stand in the mixture."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Lengths(Protocol):
     """What training and separation need to know of a separator's lengths."""
 
     @property
-    def context_samples(self) -> int:
-        """Samples of mixture on each side of the sources that the separator hears and does not separate."""
+    def margin_samples(self) -> int:
+        """Samples of mixture on each side of the sources that the separator takes and does not separate."""
 
     @property
     def stride_samples(self) -> int:
@@ -39,7 +39,7 @@ class Padded:
 
     samples: int
     stride_samples: int = 1
-    context_samples: int = 0
+    margin_samples: int = 0
 
     def __post_init__(self) -> None:
         if self.samples < 4:
@@ -97,8 +97,8 @@ class Ladder:
         return self.stride**self.levels
 
     @property
-    def context_samples(self) -> int:
-        """Samples of mixture on each side of the sources that the separator hears and does not separate."""
+    def margin_samples(self) -> int:
+        """Samples of mixture on each side of the sources that the separator takes and does not separate."""
         output_samples = self.output_samples(1)
         return (self.input_samples(output_samples) - output_samples) // 2
 
@@ -127,22 +127,22 @@ class Ladder:
         """The length of the bottleneck under sources of `output_samples`."""
         length = output_samples + 2 * self.edge
         for _ in range(self.levels):
-            length = 1 + -(-(length + self._lost_up - 1) // self.stride)
+            length = 1 + -(-(length + self.lost_up - 1) // self.stride)
         return length
 
     def encoder(self, bottleneck_samples: int) -> list[int]:
         """Lengths on the way down: the mixture, then each down block's features before decimation."""
-        lengths = [bottleneck_samples + self._lost_down]
+        lengths = [bottleneck_samples + self.lost_down]
         for _ in range(self.levels):
             before_decimation = self.stride * (lengths[-1] - 1) + 1 + (self.resampling_size - 1)
-            lengths[-1:] = [before_decimation, before_decimation + self._lost_down]
+            lengths[-1:] = [before_decimation, before_decimation + self.lost_down]
         return lengths[::-1]
 
     def decoder(self, bottleneck_samples: int) -> list[int]:
         """Lengths on the way up: each up block's features, last what the network emits: the sources and their edges."""
         lengths = [bottleneck_samples]
         for _ in range(self.levels):
-            lengths.append(self.stride * (lengths[-1] - 1) + 1 - self._lost_up)
+            lengths.append(self.stride * (lengths[-1] - 1) + 1 - self.lost_up)
         return lengths[1:]
 
     def skip_margins(self) -> list[int]:
@@ -153,9 +153,78 @@ class Ladder:
         return [(down - length) // 2 for down, length in zip(self.encoder(bottleneck), meeting, strict=True)]
 
     @property
-    def _lost_down(self) -> int:
+    def lost_down(self) -> int:
+        """Samples that a block of the way down has fewer than what came in."""
         return self.depth * (self.down_size - 1)
 
     @property
-    def _lost_up(self) -> int:
+    def lost_up(self) -> int:
+        """Samples of its own rate that an up block, and the change of rate before it, lose."""
         return self.depth * (self.up_size - 1) + (self.resampling_size - 1)
+
+
+class Positions(NamedTuple):
+    """Where features stand in the mixture, in samples of it.
+
+    Args:
+        start: position of the first; valid filters of 2 n + 1 taps move it by n.
+        step: samples between two neighbours.
+        end: samples of mixture after the last.
+        between: None where features are in the order of time. Else they are in that of `layers.DownConv1D`: first every
+            second one (0, 2, ... T - 1), then those between them from number `between` to T - 1 - `between`.
+    """
+
+    start: float = 0
+    step: int = 1
+    end: float = 0
+    between: int | None = None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the features of each block of a Wave-U-Net stand in the mixture, and which of them its skips use.
+
+    Levels count from 1, at the mixture's rate, to `ladder.levels`; one below is the bottleneck.
+
+    Args:
+        ladder: sizes of filters, and strides.
+        padding: `valid`, or `same`, which loses no samples.
+    """
+
+    ladder: Ladder
+    padding: str
+
+    @property
+    def margins(self) -> list[int]:
+        """Samples on each side that a skip does without: the mixture's, then that of each level."""
+        return self.ladder.skip_margins() if self.padding == "valid" else [0] * (self.ladder.levels + 1)
+
+    @property
+    def sparing(self) -> bool:
+        """Whether down blocks end with `layers.DownConv1D`: half of their samples, or more, are of no use.
+
+        The level below must take every second sample without a filter, and a skip more than one.
+        """
+        ladder = self.ladder
+        return (self.padding, ladder.stride, ladder.resampling_size) == ("valid", 2, 1) and ladder.up_size > 1
+
+    def down(self, level: int) -> Positions:
+        """After the convolutions of the way down at a level, or of the bottleneck."""
+        between = self.margins[level] + 1 if self.sparing and level <= self.ladder.levels else None
+        return self._positions(level, self._lost_down(level), between)
+
+    def up(self, level: int) -> Positions:
+        """After the convolutions of the way up at a level."""
+        steps = sum(self.ladder.stride**n for n in range(level - 1, self.ladder.levels))
+        return self._positions(level, self._lost_down(self.ladder.levels + 1) + steps * self.ladder.lost_up)
+
+    def _lost_down(self, level: int) -> int:
+        """Samples of the mixture that valid filters have lost on the way down, on both sides together."""
+        *above, own = (self.ladder.stride**n for n in range(level))
+        return (sum(above) + own) * self.ladder.lost_down + sum(above) * (self.ladder.resampling_size - 1)
+
+    def _positions(self, level: int, lost: int, between: int | None = None) -> Positions:
+        step = self.ladder.stride ** (level - 1)
+        if self.padding == "same":
+            return Positions(0.0, step, step - 1)
+        return Positions(lost / 2, step, lost / 2, between)

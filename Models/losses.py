@@ -77,8 +77,8 @@ def magnitudes(sources, estimates, counted=None):
     The L1 loss of Jansson et al. 2017 and Stoller et al. 2018, but for one step: there the magnitudes are compared as
     the masks leave them, here as the estimate has them once its frames have been overlapped and added.
     """
-    heard, guessed = (spectrogram.magnitudes(*_spectra(signals, 1024, 768)) for signals in (sources, estimates))
-    return _mean(ops.abs(heard - guessed), counted)
+    wanted, estimated = (spectrogram.magnitudes(*_spectra(signals, 1024, 768)) for signals in (sources, estimates))
+    return _mean(ops.abs(wanted - estimated), counted)
 
 
 def multi_resolution_stft(sources, estimates, counted=None):
@@ -93,13 +93,13 @@ def multi_resolution_stft(sources, estimates, counted=None):
 
 def _spectral_distance(sources, estimates, counted, fft_samples: int, frame_samples: int, hop_samples: int):
     mixture = ops.sum(sources, axis=2, keepdims=True)
-    heard, guessed, mixed = (
+    wanted, estimated, mixed = (
         spectrogram.magnitudes(*_spectra(signals, frame_samples, hop_samples, fft_samples))
         for signals in (sources, estimates, mixture)
     )
-    norm = ops.where(_silent(sources), _norm(mixed), _norm(heard)) + SILENT_ENERGY**0.5
-    logarithms = ops.log(ops.maximum(heard, SOFTEST)) - ops.log(ops.maximum(guessed, SOFTEST))
-    return _mean(_norm(heard - guessed) / norm + ops.mean(ops.abs(logarithms), axis=(1, 2, 4)), counted)
+    norm = ops.where(_silent(sources), _norm(mixed), _norm(wanted)) + SILENT_ENERGY**0.5
+    logarithms = ops.log(ops.maximum(wanted, SOFTEST)) - ops.log(ops.maximum(estimated, SOFTEST))
+    return _mean(_norm(wanted - estimated) / norm + ops.mean(ops.abs(logarithms), axis=(1, 2, 4)), counted)
 
 
 def _spectra(signals, frame_samples: int, hop_samples: int, fft_samples: int | None = None):

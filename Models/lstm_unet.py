@@ -27,12 +27,12 @@ def lstm_unet(
     places: Collection[str] = ("bottleneck",),
     frames: int | None = None,
 ) -> keras.Model:
-    """Strided convolutions lower the rate of features, LSTMs listen along time, transposed ones raise it again.
+    """Strided convolutions lower the rate of features, LSTMs run along time, transposed ones raise it again.
 
     A block of the way down is a strided convolution and a gate (GLU) that mixes features; one of the way up adds its
-    skip, listens to its neighbours through a gate, and a transposed convolution follows. Filters reach over `size`
-    strides. Unlike the published network, blocks level their features at each moment (all but those at the
-    waveform's own end), and widths grow by less than two: in minutes of training both help more than size.
+    skip, and a gated and a transposed convolution follow. Filters reach over `size` strides. Unlike in the published
+    network, blocks normalise their features at each moment (all but those at the waveform's own end), and widths grow
+    by less than two: in minutes of training both help more than size.
 
     Args:
         sources: S.
@@ -52,7 +52,7 @@ def lstm_unet(
 
     Returns:
         A functional model {"mixture": (B, T, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T, S, C),
-        float32. `lstm_unet_lengths` tells which T fit.
+        float32. `lstm_unet_lengths` gives the T that fit.
 
     Raises:
         ValueError: if a choice is unknown or two contradict each other.
@@ -105,7 +105,7 @@ def lstm_unet_lengths(wanted_samples: int, *, levels: int = 5, stride: int = 4, 
 
 
 def _moments(stride: int) -> Positions:
-    """Where features stand that hear so many samples each: in the middle of them."""
+    """Where features of so many samples each stand: in the middle of them."""
     return Positions((stride - 1) / 2, stride, (stride - 1) / 2)
 
 

@@ -40,7 +40,7 @@ def completed(
         output: one of `OUTPUTS`.
         conditioner: whose labels gate, if they do.
         highpass_samples: of `Highpass`; 0 for none.
-        reach: samples of mixture on each side of an estimate that are its context, for `Muted`; None for masks, which
+        reach: samples of mixture on each side of an estimate on which it may depend, for `Muted`; None for masks, which
             keep silence by themselves.
         padded: whether T_in is T and T_out. Else T_in is T + 2 reach, and `Highpass` takes highpass_samples - 1
             estimates on each side.
@@ -51,13 +51,13 @@ def completed(
     if reach is not None:
         estimates = Muted(reach, padded, dtype="float32", name="muted")(estimates, mixture)
     margin = 0 if padded or reach is None else reach
-    heard = keras.layers.Cropping1D(margin, dtype="float32")(mixture) if margin else mixture
+    middle = keras.layers.Cropping1D(margin, dtype="float32")(mixture) if margin else mixture
     stage = Completion(output, Positions(margin, 1, margin), dtype="float32", name="completion")
-    return stage(estimates, heard, conditioner.context) if conditioner.at("output") else stage(estimates, heard)
+    return stage(estimates, middle, conditioner.context) if conditioner.at("output") else stage(estimates, middle)
 
 
 class _Local(keras.layers.Layer):
-    """What hears a few samples on each side: of a mixture and estimates that are padded, or that lose them."""
+    """A layer that uses a few samples on each side of each: beyond the edges of what it is given, or within them."""
 
     def __init__(self, samples: int, padded: bool, **kwargs):
         super().__init__(**kwargs)
@@ -108,7 +108,7 @@ class Highpass(_Local):
 class Muted(_Local):
     """Estimates (B, T, E, C), and zeros where the mixture is silent all around.
 
-    Elsewhere they are as they came: the network itself, whatever its biases and labels say of silence.
+    Biases and labels let a network emit something there; elsewhere its estimates are left as they are.
 
     Args:
         samples: how many before and after must be zero, in all channels.
@@ -138,7 +138,7 @@ def _doubling(samples: int) -> Iterator[int]:
 
 @keras.saving.register_keras_serializable("vimss")
 class Completion(keras.layers.Layer):
-    """What a network emits (B, T, E, C), the mixture heard (B, T, C) and labels that gate -> sources (B, T, S, C).
+    """What a network emits (B, T, E, C), the mixture there (B, T, C) and labels that gate -> sources (B, T, S, C).
 
     - `direct`: as they are.
     - `difference`: the last source is the mixture minus the sum of the others.
@@ -157,19 +157,19 @@ class Completion(keras.layers.Layer):
         super().__init__(**kwargs)
         self.output_kind, self.positions = output, Positions(*positions)
 
-    def call(self, estimates, heard, labels=None):
+    def call(self, estimates, mixture, labels=None):
         if self.output_kind == "difference":
-            estimates = ops.concatenate([estimates, _rest(heard, estimates)], axis=2)
+            estimates = ops.concatenate([estimates, _rest(mixture, estimates)], axis=2)
         present = ops.ones((1, 1, estimates.shape[2]))
         if labels is not None:
             present = at_moments(labels, ops.shape(estimates)[1], self.positions)
             estimates = estimates * present[..., None]
         if self.output_kind == "consistent":
             shares = present / ops.maximum(ops.sum(present, axis=-1, keepdims=True), 1)
-            estimates = estimates + _rest(heard, estimates) * shares[..., None]
+            estimates = estimates + _rest(mixture, estimates) * shares[..., None]
         return estimates
 
-    def compute_output_shape(self, estimates_shape, heard_shape, labels_shape=None):
+    def compute_output_shape(self, estimates_shape, mixture_shape, labels_shape=None):
         batch, samples, emitted, channels = estimates_shape
         return batch, samples, emitted + (self.output_kind == "difference"), channels
 
@@ -177,6 +177,6 @@ class Completion(keras.layers.Layer):
         return {**super().get_config(), "output": self.output_kind, "positions": list(self.positions)}
 
 
-def _rest(heard, estimates):
+def _rest(mixture, estimates):
     """What the estimates leave of the mixture: (B, T, 1, C)."""
-    return heard[:, :, None] - ops.sum(estimates, axis=2, keepdims=True)
+    return mixture[:, :, None] - ops.sum(estimates, axis=2, keepdims=True)

@@ -1,4 +1,4 @@
-"""Recurrent layers that hear a whole excerpt, from before and from after."""
+"""Recurrent layers over a whole excerpt, forwards and backwards in time."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("vimss")
 class Recurrent(keras.layers.Layer):
-    """Levelling, LSTMs both ways, and a dense layer back to as many features: (B, T, K) -> the same.
+    """Normalisation, LSTMs both ways, and a dense layer back to as many features: (B, T, K) -> the same.
 
     Args:
         units: of each LSTM.
@@ -30,8 +30,8 @@ class Recurrent(keras.layers.Layer):
         self.joined.build((None, None, 2 * self.units))
 
     def call(self, features):
-        heard = self.norm(features)
-        both = ops.concatenate([self.forwards(heard), ops.flip(self.backwards(heard), axis=1)], axis=-1)
+        features = self.norm(features)
+        both = ops.concatenate([self.forwards(features), ops.flip(self.backwards(features), axis=1)], axis=-1)
         return self.joined(both)
 
     def compute_output_shape(self, shape):

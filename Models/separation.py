@@ -13,7 +13,7 @@ import numpy as np
 
 from .lengths import Lengths
 
-WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is context; longer ones gain little and need more memory
+WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is margin; longer ones gain little and need more memory
 
 
 SETTINGS = "vimss.json"  # in the checkpoint's archive, beside what Keras keeps there
@@ -67,7 +67,7 @@ def separate(
 ) -> Iterator[np.ndarray]:
     """Separates a stream, window by window.
 
-    Windows advance by multiples of the separator's decimation and hear the samples before and after them. A separator
+    Windows advance by multiples of the separator's decimation and take the margins before and after them. A separator
     without padding then gives what one forward pass over the whole track gives, wherever it is cut. One with padding
     takes windows of the length that it was trained for; they overlap and are cross-faded. Before and after the track is
     silence. Nothing depends on how the stream comes in blocks.
@@ -76,7 +76,7 @@ def separate(
         separator: a model of this floor.
         lengths: its lengths.
         mixture: consecutive blocks (t, C) of any lengths, linear amplitude. A mono separator takes any number of
-            channels and separates each on its own; one of more channels hears a mono mixture on all of them.
+            channels and separates each on its own; one of more channels is given a mono mixture on all of them.
         labels: (S,) for a conditioned separator, else None.
         samples: the length of the track where it is known: a short one is not padded to a whole window.
         window_samples: sources of one window, about: the larger, the faster and the more memory.
@@ -93,8 +93,8 @@ def separate(
     hop = lengths.output_samples(1) - overlap if overlap else _hop(lengths, window_samples, samples or window_samples)
     window = lengths.input_samples(lengths.output_samples(hop + overlap))
     fade_in = ((np.arange(overlap, dtype=np.float32) + 0.5) / max(1, overlap))[:, None, None]
-    fading: np.ndarray | None = None  # what the window before said of the samples that this one begins with
-    heard, pending = None, 0  # `pending` samples of the track are heard and not yet separated
+    fading: np.ndarray | None = None  # the window before's sources where this one begins
+    received, pending = None, 0  # `pending` samples of the track are received and not yet separated
 
     def separated(padded: np.ndarray) -> np.ndarray:
         nonlocal fading
@@ -106,21 +106,21 @@ def separate(
         return sources[:hop]
 
     for block in mixture:
-        if heard is None:
-            heard = np.zeros((lengths.context_samples, block.shape[1]), np.float32)
-        heard = np.concatenate([heard, block], dtype=np.float32)
+        if received is None:
+            received = np.zeros((lengths.margin_samples, block.shape[1]), np.float32)
+        received = np.concatenate([received, block], dtype=np.float32)
         pending += len(block)
-        while len(heard) >= window:
-            yield separated(heard[:window])
-            heard, pending = heard[hop:], pending - hop
-    while heard is not None and pending > 0:
+        while len(received) >= window:
+            yield separated(received[:window])
+            received, pending = received[hop:], pending - hop
+    while received is not None and pending > 0:
         if fading is not None and pending <= overlap:  # the window before reaches the end of the track
             yield fading[:pending]
             break
-        last = np.zeros((window, heard.shape[1]), np.float32)
-        last[: min(window, len(heard))] = heard[:window]
+        last = np.zeros((window, received.shape[1]), np.float32)
+        last[: min(window, len(received))] = received[:window]
         yield separated(last)[:pending]
-        heard, pending = heard[hop:], pending - hop
+        received, pending = received[hop:], pending - hop
 
 
 def _hop(lengths: Lengths, window_samples: int, samples: int) -> int:

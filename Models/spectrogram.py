@@ -1,10 +1,10 @@
 """The short-time Fourier transform and its inverse, in float32 whatever the precision of the rest.
 
-Frames of `frame_samples` begin every `hop_samples`, and each stands in the middle of the hop that is its own: T samples
-have ceil(T / hop) frames, the first of which reaches (frame - hop) / 2 samples into the silence before them. So every
-sample is well within a frame, the first and the last too, and comes back. The window is Hann's on both ways; what it
-does to a sample is undone by dividing by the sum of its squares (least squares; Griffin and Lim 1984, equation 6),
-because hops of 3/4 of a frame do not add up to a constant.
+T samples have ceil(T / hop) frames. Frame n covers `frame_samples` around samples n * hop to (n + 1) * hop, with zeros
+beyond the signal: the first begins (frame - hop) / 2 samples before it. So no sample lies only at the edge of a frame,
+where the window is zero, and the inverse gives all of them back. Both ways take Hann's window; the inverse divides by
+the sum of its squares at each sample (least squares; Griffin and Lim 1984, equation 6), which is no constant for hops
+of 3/4 of a frame.
 """
 
 import keras
@@ -51,7 +51,7 @@ def window(samples: int) -> np.ndarray:
 
 
 def magnitudes(real, imaginary):
-    """Real and imaginary parts -> magnitudes, never quite zero, where the slope would be infinite."""
+    """Real and imaginary parts -> magnitudes, at least 1e-6: at zero the gradient would be infinite."""
     return ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-12)
 
 
@@ -103,7 +103,7 @@ class Stft(_Transform):
 class InverseStft(_Transform):
     """Real and imaginary parts, both (B, frames, frame / 2 + 1, C) -> signals (B, frames * hop, C), float32.
 
-    Gives back what `Stft` heard and, after that, silence up to a whole hop.
+    Gives back the signals that `Stft` was given, followed by zeros up to a whole hop.
 
     Args:
         frame_samples: as that of `Stft`.

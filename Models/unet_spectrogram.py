@@ -28,11 +28,11 @@ def unet_spectrogram(
     places: Collection[str] = ("bottleneck",),
     frames: int | None = None,
 ) -> keras.Model:
-    """A U-Net that reads the mixture's magnitudes as a picture and finds masks for them.
+    """A U-Net over frames and bins of the mixture's magnitudes, which emits masks for them.
 
-    It hears log(1 + magnitude) of all channels. A mask lies between 0 and 1, each source has one for each channel, and
-    what it leaves of the mixture's spectrum keeps the mixture's phase. The transform has one bin more than can be
-    halved: the topmost is not heard, and takes the mask of the one below (the published code's constant 0.5 there
+    It receives log(1 + magnitude) of all channels. A mask lies between 0 and 1, each source has one for each channel,
+    and what it leaves of the mixture's spectrum keeps the mixture's phase. The transform has one bin more than can be
+    halved: the topmost is left out, and takes the mask of the one below (the published code's constant 0.5 there
     would not let even an open mask give back the mixture). Batch normalisation takes running statistics at inference,
     so that no excerpt depends on the others of its batch.
 
@@ -54,7 +54,7 @@ def unet_spectrogram(
 
     Returns:
         A functional model {"mixture": (B, T, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T, S, C),
-        float32. `unet_spectrogram_lengths` tells which T fit.
+        float32. `unet_spectrogram_lengths` gives the T that fit.
 
     Raises:
         ValueError: if a choice is unknown or two contradict each other.
@@ -66,12 +66,12 @@ def unet_spectrogram(
     conditioner = Conditioner(labels, conditioning, places)
     emitted = emitted_sources(output, sources)
     spectrum = Stft(frame_samples, hop_samples, name="stft")(mixture)
-    heard = ops.log1p(magnitudes(*spectrum))[:, :, :bins]
+    received = ops.log1p(magnitudes(*spectrum))[:, :, :bins]
 
     def masks_of_one(outputs: int, suffix: str = ""):
-        """What is heard -> the masks that one U-Net emits (B, frames, bins, outputs)."""
+        """What is received -> the masks that one U-Net emits (B, frames, bins, outputs)."""
         blocks = _Blocks(conditioner, size, hop_samples, suffix)
-        skips, features = [], conditioner(heard, "input", blocks.positions(0), f"input{suffix}")
+        skips, features = [], conditioner(received, "input", blocks.positions(0), f"input{suffix}")
         for level in range(1, levels):
             skips.append(blocks.down(features, filters * 2 ** (level - 1), level, "encoder", f"down_{level}"))
             features = skips[-1]
@@ -115,7 +115,7 @@ def unet_spectrogram_lengths(
 
 
 def _bins(levels: int, frame_samples: int) -> int:
-    """How many of the lowest bins of a frame the network hears: all but the topmost."""
+    """How many of the lowest bins of a frame the network receives: all but the topmost."""
     if levels < 2 or frame_samples % 2 ** (levels + 1):
         raise ValueError(
             f"expected at least 2 levels, and a frame_samples that is a multiple of 2^(levels + 1). "
@@ -125,7 +125,7 @@ def _bins(levels: int, frame_samples: int) -> int:
 
 
 class _Blocks:
-    """A block: a convolution that halves or doubles frames and bins, normalisation, modulation by context, a kink."""
+    """A block: a convolution that halves or doubles frames and bins, normalisation, modulation by context, a ReLU."""
 
     def __init__(self, conditioner: Conditioner, size: int, hop_samples: int, suffix: str):
         self.conditioner, self.size, self.hop_samples, self.suffix = conditioner, size, hop_samples, suffix

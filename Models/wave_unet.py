@@ -1,25 +1,56 @@
 """The Wave-U-Net (Stoller, Ewert, Dixon 2018, arXiv 1806.03185, figure 1) in all its forms, with context."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
 
 import keras
 
-from .conditioning import Conditioner, Positions, require
+from .conditioning import Conditioner, require
 from .layers import (
-    Centre,
     Clip,
     Decimate,
-    EverySecond,
+    DownConv1D,
     GroupNorm,
-    HeardConv1D,
     Interpolate,
     LowpassDecimate,
     LowpassInterpolate,
+    SkipAndDecimate,
 )
-from .lengths import Ladder, Lengths, Padded
+from .lengths import Geometry, Ladder, Lengths, Padded, Positions
 from .outputs import completed, emitted_sources
 
-RESAMPLINGS = ("linear", "learned", "lowpass", "strided")
+
+def _strided_down(features, stride: int, padding: str, size: int):
+    if padding == "same":  # Keras pads a strided convolution so that its samples stand between those before
+        features = keras.layers.ZeroPadding1D((size - 1) // 2)(features)
+    return keras.layers.Conv1D(features.shape[-1], size, stride)(features)
+
+
+def _strided_up(features, stride: int, padding: str, size: int):
+    features = keras.layers.Conv1DTranspose(features.shape[-1], size, stride)(features)
+    before = (size - 1) // 2
+    crop = size - 1 if padding == "valid" else (before, size - stride - before)  # valid: what all taps contribute to
+    return keras.layers.Cropping1D(crop)(features)
+
+
+RESAMPLINGS = {
+    "linear": (
+        lambda features, stride, padding, size: Decimate(stride, padding)(features),
+        lambda features, stride, padding, size: Interpolate(stride, padding)(features),
+    ),
+    "learned": (
+        lambda features, stride, padding, size: Decimate(stride, padding)(features),
+        lambda features, stride, padding, size: Interpolate(stride, padding, learned=True)(features),
+    ),
+    "lowpass": (
+        lambda features, stride, padding, size: LowpassDecimate(stride, padding, size)(features),
+        lambda features, stride, padding, size: LowpassInterpolate(stride, padding, size)(features),
+    ),
+    "strided": (_strided_down, _strided_up),
+}
+"""How features get to the rate of the level below, and back to that of the level above."""
+
 GROWTHS = {"add": lambda filters, level: filters * level, "double": lambda filters, level: filters * 2 ** (level - 1)}
 
 
@@ -50,7 +81,7 @@ def wave_unet(
 ) -> keras.Model:
     """A Wave-U-Net: a ladder of blocks that lower the sample rate of features, and one that raises it again.
 
-    Without padding it hears more mixture than it separates, and every output has full context.
+    Without padding it takes more mixture than it separates, and no source depends on how edges are padded.
 
     Args:
         sources: S.
@@ -80,7 +111,7 @@ def wave_unet(
 
     Returns:
         A functional model {"mixture": (B, T_in, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T_out, S, C),
-        float32. `wave_unet_lengths` tells which lengths fit.
+        float32. `wave_unet_lengths` gives the lengths that fit.
 
     Raises:
         ValueError: if a choice is unknown or two contradict each other.
@@ -92,32 +123,40 @@ def wave_unet(
     require("activation", [activation], ("tanh", "linear"))
     if resampling in ("lowpass", "strided") and resampling_size < 2 * stride - 1:
         raise ValueError(f"expected resampling_size >= {2 * stride - 1}. Received: {resampling_size}")
-    mixture = keras.Input((None, channels), name="mixture")
-    labels = None
+    mixture, labels = keras.Input((None, channels), name="mixture"), None
     if conditioning != "none":
         labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
-    conditioner, widths = Conditioner(labels, conditioning, places), GROWTHS[growth]
-    emitted = emitted_sources(output, sources)
+    conditioner, emitted = Conditioner(labels, conditioning, places), emitted_sources(output, sources)
     ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size, highpass_samples)
-    margins = ladder.skip_margins() if padding == "valid" else [0] * (levels + 1)
-    # Down blocks compute only what is heard, where skips reach two samples or more; moving context wants all, in order.
-    sparing = (padding, stride, frames) == ("valid", 2, None) and resampling in ("linear", "learned") and up_size > 1
-    heard = keras.layers.Cropping1D(margins[0], dtype="float32", name="heard")(mixture)
+    geometry = Geometry(ladder, padding)
+    margins, widths = geometry.margins, [GROWTHS[growth](filters, level) for level in range(1, levels + 2)]
+    slower, faster = (
+        partial(change, stride=stride, padding=padding, size=resampling_size) for change in RESAMPLINGS[resampling]
+    )
+    middle = keras.layers.Cropping1D(margins[0], dtype="float32", name="heard")(mixture)
 
     def emitted_by_one(outputs: int, suffix: str = ""):
         """Mixture -> what one ladder emits (B, T_out, outputs)."""
-        rates = _Rates(resampling, stride, resampling_size, padding, sparing)
-        block = _Blocks(conditioner, rates, depth, residual, normalisation, slope, suffix)
-        skips, features = [], conditioner(mixture, "input", rates.positions, f"input{suffix}")
+        block = _Block(conditioner, padding, depth, residual, normalisation, slope, suffix)
+
+        def down(features, level: int):
+            """Features for the skip, and those of the level below."""
+            name, width, margin = f"down_{level}", widths[level - 1], margins[level]
+            block_of = partial(block, features, name, "encoder", width, down_size, geometry.down(level))
+            if geometry.sparing:
+                return SkipAndDecimate(margin)(block_of(partial(DownConv1D, margin=margin)))
+            features = block_of()
+            return keras.layers.Cropping1D(margin)(features), slower(features)
+
+        features, skips = conditioner(mixture, "input", Positions(), f"input{suffix}"), []
         for level in range(1, levels + 1):
-            features = block(features, widths(filters, level), down_size, "encoder", f"down_{level}", margins[level])
-            skips.append(rates.skip(features, margins[level]))
-            features = rates.slower(features, margins[level])
-        features = block(features, widths(filters, levels + 1), down_size, "bottleneck", "bottleneck")
+            skip, features = down(features, level)
+            skips.append(skip)
+        features = block(features, "bottleneck", "bottleneck", widths[levels], down_size, geometry.down(levels + 1))
         for level in range(levels, 0, -1):
-            features = keras.layers.Concatenate()([skips[level - 1], rates.faster(features)])
-            features = block(features, widths(filters, level), up_size, "decoder", f"up_{level}")
-        features = keras.layers.Concatenate(dtype="float32")([heard, features])
+            features = keras.layers.Concatenate()([skips[level - 1], faster(features)])
+            features = block(features, f"up_{level}", "decoder", widths[level - 1], up_size, geometry.up(level))
+        features = keras.layers.Concatenate(dtype="float32")([middle, features])
         last = keras.layers.Conv1D(outputs, 1, activation=activation, dtype="float32", name=f"sources{suffix}")
         return last(features)
 
@@ -176,94 +215,33 @@ def ladder_of(
     return Ladder(levels, down_size, up_size, stride, depth, resampling_size if filtered else 1, edge)
 
 
-class _Rates:
-    """Changes the sample rate of features, and knows where in the mixture they stand."""
+@dataclass(frozen=True)
+class _Block:
+    """Convolutions, what came in beside them, modulation by context, LeakyReLU."""
 
-    def __init__(self, resampling: str, stride: int, size: int, padding: str, sparing: bool):
-        self.resampling, self.stride, self.size, self.padding = resampling, stride, size, padding
-        self.sparing = sparing
-        self.start, self.step = 0.0, 1
+    conditioner: Conditioner
+    padding: str
+    depth: int
+    residual: bool
+    normalisation: str
+    slope: float
+    suffix: str
 
-    @property
-    def positions(self) -> Positions:
-        return Positions(self.start, self.step, self.start if self.padding == "valid" else self.step - 1)
-
-    def lost(self, taps: int) -> None:
-        """Takes note of a filter at the present rate: a valid one ends half its length away from the edges."""
-        if self.padding == "valid":
-            self.start += self.step * (taps - 1) / 2
-
-    def skip(self, features, margin: int):
-        """Features of a down block without so many samples on each side."""
-        return Centre(margin)(features) if self.sparing else keras.layers.Cropping1D(margin)(features)
-
-    def slower(self, features, margin: int):
-        """Features of a down block at the next level's rate."""
-        if self.sparing:
-            features = EverySecond(margin)(features)
-        elif self.resampling in ("linear", "learned"):
-            features = Decimate(self.stride, self.padding)(features)
-        else:
-            self.lost(self.size)
-            features = self._filtered_down(features)
-        self.step *= self.stride
-        return features
-
-    def faster(self, features):
-        """The rate of the level above."""
-        self.step //= self.stride
-        if self.resampling in ("linear", "learned"):
-            return Interpolate(self.stride, self.padding, learned=self.resampling == "learned")(features)
-        self.lost(self.size)
-        return self._filtered_up(features)
-
-    def _filtered_down(self, features):
-        if self.resampling == "lowpass":
-            return LowpassDecimate(self.stride, self.padding, self.size)(features)
-        if self.padding == "same":  # Keras pads a strided convolution so that its samples stand between those before
-            features = keras.layers.ZeroPadding1D((self.size - 1) // 2)(features)
-        return keras.layers.Conv1D(features.shape[-1], self.size, self.stride)(features)
-
-    def _filtered_up(self, features):
-        if self.resampling == "lowpass":
-            return LowpassInterpolate(self.stride, self.padding, self.size)(features)
-        features = keras.layers.Conv1DTranspose(features.shape[-1], self.size, self.stride)(features)
-        if self.padding == "valid":  # keep what every tap has heard
-            return keras.layers.Cropping1D(self.size - 1)(features)
-        before = (self.size - 1) // 2
-        return keras.layers.Cropping1D((before, self.size - self.stride - before))(features)
-
-
-class _Blocks:
-    """A block: convolutions, what came in beside them, modulation by context, LeakyReLU."""
-
-    def __init__(
-        self, conditioner, rates: _Rates, depth: int, residual: bool, normalisation: str, slope: float, suffix
-    ):
-        self.conditioner, self.rates, self.suffix = conditioner, rates, suffix
-        self.depth, self.residual, self.normalisation, self.slope = depth, residual, normalisation, slope
-
-    def __call__(self, features, width: int, size: int, place: str, name: str, margin: int | None = None):
-        """Features after the block; `margin` tells a down block what its skip does without."""
-        padding, name = self.rates.padding, f"{name}{self.suffix}"
-        shortcut = features
-        for n in range(self.depth):
-            if n:
+    def __call__(self, features, name: str, place: str, width: int, size: int, positions: Positions, last=None):
+        """Features after the block; `last` makes its last convolution, where that is not as the others."""
+        name, shortcut = f"{name}{self.suffix}", features
+        plain = partial(keras.layers.Conv1D, padding=self.padding)
+        for n in range(1, self.depth + 1):
+            if n > 1:
                 features = keras.layers.LeakyReLU(self.slope)(features)
-            layer = name if self.depth == 1 else f"{name}_{n + 1}"
-            last = n == self.depth - 1
-            features = self._convolution(width, size, margin if last else None, name=layer)(features)
-            self.rates.lost(size)
+            layer = name if self.depth == 1 else f"{name}_{n}"
+            convolution = last if last and n == self.depth else plain
+            features = convolution(width, size, name=layer)(features)
             if self.normalisation == "group":
                 features = GroupNorm(name=f"{layer}_norm")(features)
         if self.residual:
-            lost = self.depth * (size - 1) // 2 if padding == "valid" else 0
+            lost = self.depth * (size - 1) // 2 if self.padding == "valid" else 0
             shortcut = keras.layers.Cropping1D(lost)(shortcut)
-            features = features + self._convolution(width, 1, margin, name=f"{name}_shortcut")(shortcut)
-        features = self.conditioner(features, place, self.rates.positions, name)
+            features = features + (last or plain)(width, 1, name=f"{name}_shortcut")(shortcut)
+        features = self.conditioner(features, place, positions, name)
         return keras.layers.LeakyReLU(self.slope, name=f"{name}_relu")(features)
-
-    def _convolution(self, width: int, size: int, margin: int | None, name: str):
-        if margin is not None and self.rates.sparing:
-            return HeardConv1D(width, size, margin, name=name)
-        return keras.layers.Conv1D(width, size, padding=self.rates.padding, name=name)

@@ -137,7 +137,7 @@ def main() -> None:
 
 def sliding_windows(model: TorchWaveUNet, track: np.ndarray, windows: int = 6) -> Callable[[], np.ndarray]:
     """Separates the first windows of a track (T, 1), one window of the published length after the other."""
-    margin = LADDER.context_samples
+    margin = LADDER.margin_samples
     padded = torch.from_numpy(np.pad(track[:, 0], (margin, margin)))
 
     def separated() -> np.ndarray:

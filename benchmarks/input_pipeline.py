@@ -99,12 +99,12 @@ def write_records(prepared: Prepared, excerpt: Excerpt, folder: Path) -> list[Pa
     """The same tracks as the original stored them: an example every 16384 samples."""
     paths = [folder / f"train-{n:05d}-of-{RECORD_FILES:05d}" for n in range(RECORD_FILES)]
     writers = itertools.cycle([tf.io.TFRecordWriter(str(path)) for path in paths])
-    sources, context = Sources(INSTRUMENTS), excerpt.context_samples
+    sources, margin = Sources(INSTRUMENTS), excerpt.margin_samples
     for track in prepared.split("train"):
         for start in range(0, track.samples, RECORD_SAMPLES):
-            heard = prepared.sources(track, sources, start - context, excerpt.input_samples)
-            target = heard[context : context + RECORD_SAMPLES]
-            floats = np.concatenate([heard.sum(axis=1).ravel(), target.ravel()])
+            signals = prepared.sources(track, sources, start - margin, excerpt.input_samples)
+            target = signals[margin : margin + RECORD_SAMPLES]
+            floats = np.concatenate([signals.sum(axis=1).ravel(), target.ravel()])
             feature = tf.train.Feature(float_list=tf.train.FloatList(value=floats))
             record = tf.train.Example(features=tf.train.Features(feature={"audio/encoded": feature}))
             next(writers).write(record.SerializeToString())

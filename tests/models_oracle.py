@@ -49,26 +49,32 @@ def reloaded(model: keras.Model, folder: Path) -> keras.Model:
 
 
 def assert_layer_contract(layer, folder: Path, *arrays: np.ndarray) -> None:
-    """A layer tells its output's shape, also of unknown lengths; reloads exactly; keeps its weights in float32."""
+    """A layer knows its output's shape, also of unknown lengths; reloads exactly; keeps its weights in float32."""
     shapes = [(None, *(None if axis == 1 else n for axis, n in enumerate(a.shape[1:], 1))) for a in arrays[:1]]
     inputs = [keras.Input(s[1:]) for s in shapes] + [keras.Input(a.shape[1:]) for a in arrays[1:]]
     model = randomise(keras.Model(inputs, layer(*inputs)))
-    expected = keras.ops.convert_to_numpy(model(list(arrays)))
-    assert model.output_shape == (None, None, *expected.shape[2:])
-    assert layer.compute_output_shape(*(a.shape for a in arrays)) == expected.shape
+    expected = _arrays(model(list(arrays)))
+    assert [x.shape for x in model.outputs] == [(None, None, *x.shape[2:]) for x in expected]
+    shape = layer.compute_output_shape(*(a.shape for a in arrays))
+    assert (list(shape) if len(expected) > 1 else [shape]) == [x.shape for x in expected]
 
     again = reloaded(model, folder)
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(again(list(arrays))), expected)
+    for x, y in zip(_arrays(again(list(arrays))), expected, strict=True):
+        np.testing.assert_array_equal(x, y)
     assert type(again.layers[-1]) is type(layer)
     assert again.layers[-1].get_config() == layer.get_config()
 
     half = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
-    computed = half(*arrays)
-    assert keras.backend.standardize_dtype(computed.dtype) == "bfloat16"
+    computed = keras.tree.flatten(half(*arrays))
+    assert {keras.backend.standardize_dtype(x.dtype) for x in computed} == {"bfloat16"}
     assert all(weight.dtype == "float32" for weight in half.weights)
     half.set_weights(layer.get_weights())
-    close = keras.ops.convert_to_numpy(keras.ops.cast(half(*arrays), "float32"))
-    np.testing.assert_allclose(close, expected, rtol=0.05, atol=0.05)
+    for x, y in zip(keras.tree.flatten(half(*arrays)), expected, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")), y, rtol=0.05, atol=0.05)
+
+
+def _arrays(tensors) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(tensor) for tensor in keras.tree.flatten(tensors)]
 
 
 # ---------------------------------------------------------------- a Wave-U-Net by hand, in float64
@@ -90,16 +96,16 @@ def wave_unet_by_hand(model, mixture, labels=None, **choices):
     flat = [_Network(weights, suffix, labels, **ladder).emitted(mixture) for suffix in suffixes]
     flat = np.tanh(np.hstack(flat)) if ladder["activation"] == "tanh" else np.clip(np.hstack(flat), -1, 1)
 
-    heard = mixture if same else _centre(mixture, len(flat))
+    middle = mixture if same else _centre(mixture, len(flat))
     estimates = [flat[:, first : first + channels] for first in range(0, flat.shape[1], channels)]
     if output == "difference":
-        rest = heard - sum(estimates)
+        rest = middle - sum(estimates)
         estimates.append(rest if ladder["activation"] == "tanh" else np.clip(rest, -1, 1))
     gates = labels is not None and "output" in ladder["places"]
     present = np.asarray(labels) if gates else np.ones(sources)
     estimates = [present[n] * estimate for n, estimate in enumerate(estimates)]
     if output == "consistent":
-        rest = heard - sum(estimates)
+        rest = middle - sum(estimates)
         estimates = [estimate + rest * present[n] / max(1, present.sum()) for n, estimate in enumerate(estimates)]
     return np.stack(estimates, axis=1)
 

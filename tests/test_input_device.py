@@ -121,7 +121,7 @@ def test_sums_of_instruments_and_parts_of_several_recordings(make_prepared):
 
 @on_tensorflow
 def test_every_start_within_and_around_a_track(make_prepared):
-    """Windows of one sample, so that an excerpt with context begins at each moment of tracks around rows' ends."""
+    """Windows of one sample, so that an excerpt with its margin begins at each moment of tracks around rows' ends."""
     prepared = make_prepared({"a_vn": ROW + 3, "b_fl": 5})
     excerpt = Excerpt(9, 1)
     mixer, cache = mixer_of(training(prepared, excerpt))

@@ -90,7 +90,7 @@ def test_labels_say_which_sources_have_a_part_be_it_at_rest(make_prepared):
     assert example["labels"].tolist() == [0, 0, 1, 1] and not example["sources"][:, 2].any()
 
 
-def test_context_beyond_the_ends_of_a_track_is_silence(make_prepared):
+def test_the_margin_beyond_the_ends_of_a_track_is_silence(make_prepared):
     prepared = make_prepared({"a_vn": 301})
     examples = training(prepared)
     starts = set()
@@ -321,7 +321,7 @@ def test_windows_cover_every_sample_once(make_prepared, channels):
             assert one["labels"].tolist() == [float(name in track.instruments) for name in NAMES]
 
 
-def test_a_windows_context_is_the_track_around_it_and_silence_beyond(make_prepared):
+def test_a_windows_margin_is_the_track_around_it_and_silence_beyond(make_prepared):
     prepared = make_prepared({"a_vn": 1_000})
     whole = soundfile.read(prepared.root / "a_vn/1_vn.wav", dtype="float32", always_2d=True)[0]
     padded = np.concatenate([np.zeros((200, 1)), whole, np.zeros((600, 1))])

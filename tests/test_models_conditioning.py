@@ -37,7 +37,7 @@ def moved(context, moments: int, positions: Positions) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_is_what_numpy_computes_and_every_example_hears_its_own_context(method):
+def test_a_method_is_what_numpy_computes_and_every_example_receives_its_own_context(method):
     positions = Positions(6.5, 4, 2)
     layer = layer_of(method, positions)
     weights = [np.asarray(weight, np.float64) for weight in layer.get_weights()]
@@ -46,8 +46,10 @@ def test_a_method_is_what_numpy_computes_and_every_example_hears_its_own_context
         result = computed(layer, features, context)
         assert result.shape == (3, 5, WIDTHS.get(method, 4))
         for b in range(3):
-            heard = moved(context[b], 5, positions) if context.ndim == 3 else np.repeat(context[b : b + 1], 5, axis=0)
-            np.testing.assert_allclose(result[b], modulated(method, features[b], heard, weights), atol=2e-5)
+            received = (
+                moved(context[b], 5, positions) if context.ndim == 3 else np.repeat(context[b : b + 1], 5, axis=0)
+            )
+            np.testing.assert_allclose(result[b], modulated(method, features[b], received, weights), atol=2e-5)
             alone = computed(layer, features[b : b + 1], context[b : b + 1])
             np.testing.assert_allclose(result[b], alone[0], atol=1e-5)
 
@@ -91,13 +93,13 @@ def test_outer_leaves_nothing_of_what_is_absent():
 
 
 @pytest.mark.parametrize("method", ["attention", "additive_attention"])
-def test_an_absent_entry_says_nothing(method):
+def test_an_absent_entry_adds_nothing(method):
     layer, features = layer_of(method), excerpts(5, batch=2, channels=4)
     absent = np.array([[0.7, 0, 1], [0, 0, 0]], np.float32)
     before = computed(layer, features, absent)
     np.testing.assert_array_equal(before[1], features[1])
     values = [weight.copy() for weight in layer.get_weights()]
-    values[2][1] += 100  # what the absent entry would say
+    values[2][1] += 100  # what the absent entry would add
     layer.set_weights(values)
     np.testing.assert_array_equal(computed(layer, features, absent), before)
     assert np.abs(computed(layer, features, absent + 0.1) - before).max() > 1
@@ -124,9 +126,19 @@ def test_moving_context_is_interpolated_at_the_true_positions(positions, frames)
         np.testing.assert_allclose(result[b], moved(context[b], 20, positions), atol=1e-4)
 
 
+@pytest.mark.parametrize("between", [1, 3, 9, 17])
+@pytest.mark.parametrize("positions", GRIDS)
+def test_samples_in_the_order_of_a_down_convolution_receive_the_context_of_their_own_positions(positions, between):
+    order = [*range(0, 39, 2), *range(between, 39 - between, 2)]  # of 39 in the order of time
+    context = np.random.default_rng(0).normal(size=(1, 7, 3)).astype(np.float32)
+    result = at_moments(ops.convert_to_tensor(context), len(order), positions._replace(between=between))
+    expected = moved(context[0], 39, positions)[order]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(result)[0], expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("positions", [p for p in GRIDS if p.start == int(p.start)])
 def test_one_frame_a_sample_reaches_its_own_sample(positions):
-    def heard(context):
+    def received(context):
         features = np.zeros((1, 11, 4), np.float32)
         return computed(layer, features, np.asarray(context, np.float32)[None, :, None])[0, :, 0]
 
@@ -135,10 +147,10 @@ def test_one_frame_a_sample_reaches_its_own_sample(positions):
     layer.set_weights([np.ones((1, 4)), np.zeros(4)])
     mixture_samples = positions.start + 10 * positions.step + 1 + positions.end
     samples = positions.start + positions.step * np.arange(11)
-    np.testing.assert_allclose(heard(np.arange(mixture_samples)), samples, atol=1e-4)
+    np.testing.assert_allclose(received(np.arange(mixture_samples)), samples, atol=1e-4)
     for t in (0, 5, 10):
         impulse = np.eye(mixture_samples)[samples[t]]
-        np.testing.assert_allclose(heard(impulse), np.eye(11)[t], atol=1e-4)
+        np.testing.assert_allclose(received(impulse), np.eye(11)[t], atol=1e-4)
 
 
 def test_a_step_between_two_frames_lies_in_the_middle_of_the_mixture():
@@ -166,10 +178,10 @@ def test_context_that_does_not_move_is_static_context(method, frames):
 @pytest.mark.parametrize("context_shape", [(2, 3), (2, 5, 3)])
 def test_the_layer_contract(method, context_shape, tmp_path):
     context = np.random.default_rng(3).uniform(-1, 1, context_shape).astype(np.float32)
-    layer = METHODS[method](start=7, step=2, end=4.5)
+    layer = METHODS[method](start=7, step=2, end=4.5, between=3)
     assert_layer_contract(layer, tmp_path, excerpts(9, batch=2, channels=4), context)
     config = layer.get_config()
-    assert (config["start"], config["step"], config["end"]) == (7, 2, 4.5)
+    assert (config["start"], config["step"], config["end"], config["between"]) == (7, 2, 4.5, 3)
     assert config.get("score") == {"attention": "multiplicative", "additive_attention": "additive"}.get(method)
 
 
@@ -188,7 +200,7 @@ BLOCKS = ("encoder", "bottleneck", "decoder")
         ([], set()),
     ],
 )
-def test_a_conditioner_stands_where_it_was_told(places, expected):
+def test_a_conditioner_stands_where_it_should(places, expected):
     labels, features = keras.Input((3,)), keras.Input((None, 4))
     conditioner = Conditioner(labels, "film", places)
     assert {place for place in PLACES if place != "every" and conditioner.at(place)} == expected
@@ -199,11 +211,11 @@ def test_a_conditioner_stands_where_it_was_told(places, expected):
     assert not any(plain.at(place) for place in PLACES) and plain.context is None
 
 
-def test_a_layer_is_told_where_it_stands():
+def test_a_layer_knows_where_it_stands():
     labels, features = keras.Input((3,)), keras.Input((None, 4))
-    heard = Conditioner(labels, "film", ["every"])(features, "decoder", Positions(3, 2, 1), "up_1")
-    (layer,) = (layer for layer in keras.Model([features, labels], heard).layers if isinstance(layer, FiLM))
-    assert layer.name == "up_1_film" and layer.positions == (3, 2, 1)
+    conditioned = Conditioner(labels, "film", ["every"])(features, "decoder", Positions(3, 2, 1, 5), "up_1")
+    (layer,) = (layer for layer in keras.Model([features, labels], conditioned).layers if isinstance(layer, FiLM))
+    assert layer.name == "up_1_film" and layer.positions == (3, 2, 1, 5)
 
 
 @pytest.mark.parametrize(

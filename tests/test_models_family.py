@@ -98,7 +98,7 @@ def test_it_computes_what_numpy_computes_of_each_example_alone(number):
 
 
 @each_variant
-def test_its_lengths_are_those_that_were_told(number):
+def test_its_lengths_are_those_of_the_ladder(number):
     lengths, model, channels = lengths_of(number), model_of(number), VARIANTS[number]["channels"]
     same = VARIANTS[number]["padding"] == "same"
     for wanted in (1, 20 + lengths.stride_samples):
@@ -107,12 +107,12 @@ def test_its_lengths_are_those_that_were_told(number):
         arrays = inputs(number, lengths.input_samples(samples))
         assert outputs(model, *arrays).shape == (2, samples, 2, channels)
         assert samples >= wanted and not (same and samples % lengths.stride_samples)
-        assert lengths.input_samples(samples) == samples + 2 * lengths.context_samples
+        assert lengths.input_samples(samples) == samples + 2 * lengths.margin_samples
     assert model.output_shape[2:] == (2, channels)
 
 
 @pytest.mark.parametrize("number", [n for n, variant in enumerate(VARIANTS) if variant["padding"] == "valid"])
-def test_its_context_is_all_heard_and_enough(number):
+def test_its_margin_is_all_used_and_enough(number):
     lengths = lengths_of(number)
     last = lengths.output_samples(20) - 1
     twice, *labels = (ops.convert_to_tensor(np.repeat(array[:1], 2, axis=0)) for array in inputs(number))
@@ -121,11 +121,11 @@ def test_its_context_is_all_heard_and_enough(number):
         sources = model_of(number)(dict(zip(("mixture", "labels"), (mixture, *labels), strict=False)))
         return ops.sum(sources[0, 0, 0]) + ops.sum(sources[1, last, 0])
 
-    heard = [np.flatnonzero(slopes.any(axis=1)) for slopes in gradient(first_and_last, twice)]
-    assert heard[0][0] == 0 and heard[1][-1] == twice.shape[1] - 1
-    context, stride = lengths.context_samples, lengths.stride_samples
-    # a sample between those of the bottleneck hears both neighbours
-    assert heard[0][-1] < 2 * context + stride and heard[1][0] > last - stride
+    used = [np.flatnonzero(slopes.any(axis=1)) for slopes in gradient(first_and_last, twice)]
+    assert used[0][0] == 0 and used[1][-1] == twice.shape[1] - 1
+    margin, stride = lengths.margin_samples, lengths.stride_samples
+    # a sample between those of the bottleneck depends on both neighbours
+    assert used[0][-1] < 2 * margin + stride and used[1][0] > last - stride
 
 
 @each_variant
@@ -133,8 +133,8 @@ def test_a_later_mixture_gives_later_sources(number):
     stride, lengths = ladder(number).stride_samples, lengths_of(number)
     if VARIANTS[number]["padding"] == "valid":
         edge, length = 0, lengths.input_samples(lengths.output_samples(20 + stride))
-    else:  # where the padded edges are not heard
-        edge = ladder(number).context_samples + stride
+    else:  # where the padded edges do not reach
+        edge = ladder(number).margin_samples + stride
         length = stride * (2 * edge // stride + 4)
     mixture, *labels = inputs(number, length + stride)
     early, late = (outputs(model_of(number), mixture[:, at : at + length], *labels) for at in (0, stride))
@@ -169,20 +169,20 @@ def test_half_precision_keeps_weights_and_sources_in_float32(number):
     error = np.abs(result - outputs(model_of(number), *arrays))
     assert 1e-6 < error.max() < 0.5 and error.mean() < 0.03  # it did compute in bfloat16
     if VARIANTS[number]["output"] == "consistent":
-        margin = lengths_of(number).context_samples
-        heard = arrays[0][:, margin : arrays[0].shape[1] - margin]
-        np.testing.assert_allclose(result.sum(axis=2), heard, atol=1e-6)
+        margin = lengths_of(number).margin_samples
+        middle = arrays[0][:, margin : arrays[0].shape[1] - margin]
+        np.testing.assert_allclose(result.sum(axis=2), middle, atol=1e-6)
 
 
 # ---------------------------------------------------------------- where features stand
 
 
-def centres(listening: keras.Model, samples: list[int], length: int) -> np.ndarray:
+def centres(model: keras.Model, samples: list[int], length: int) -> np.ndarray:
     """The position in the mixture on which the given sample of each output is centred, by gradient."""
-    labels = ops.zeros((len(samples), *listening.input["labels"].shape[1:]))
+    labels = ops.zeros((len(samples), *model.input["labels"].shape[1:]))
 
     def given_samples(mixture):  # one example for each output
-        features = listening({"mixture": mixture, "labels": labels})
+        features = model({"mixture": mixture, "labels": labels})
         return sum(ops.sum(features[n][n, sample]) for n, sample in enumerate(samples))
 
     slopes = gradient(given_samples, np.ones((len(samples), length, 1), np.float32))[..., 0]
@@ -205,10 +205,10 @@ def centres(listening: keras.Model, samples: list[int], length: int) -> np.ndarr
 )
 def test_moving_context_reaches_features_where_they_stand(padding, choices):
     """Each layer adds the context of its moment to its first feature. All filters are symmetrical: means, and where
-    samples come between others, triangles, so that also those stand in the middle of what they hear."""
+    samples come between others, triangles, so that also those stand in the middle of what they depend on."""
     choices = {**SIZES, "filters": 1, "slope": 1.0, "padding": padding, **choices}
     lengths = wave_unet_lengths(1, **choices)
-    reach = wave_unet_lengths(1, **(choices | {"padding": "valid"})).context_samples
+    reach = wave_unet_lengths(1, **(choices | {"padding": "valid"})).margin_samples
     lengths = wave_unet_lengths(2 * reach + 3 * lengths.stride_samples, **choices)
     length = lengths.input_samples(lengths.output_samples(3 * lengths.stride_samples))
     model = wave_unet(2, **choices, conditioning="additive", places=["input", "every"], frames=length)
@@ -227,23 +227,23 @@ def test_moving_context_reaches_features_where_they_stand(padding, choices):
         kernel[0, 0] = 1
         layer.set_weights([kernel, bias])
 
-    def heard(context: np.ndarray) -> list[np.ndarray]:
+    def added(context: np.ndarray) -> list[np.ndarray]:
         """What each layer adds to its features, for each example (T, K)."""
         labels = np.stack([context, np.zeros_like(context)], axis=2).astype(np.float32)
         mixture = np.ones((len(context), length, 1), np.float32)
-        before, after = listening({"mixture": mixture, "labels": labels})
+        before, after = inside({"mixture": mixture, "labels": labels})
         return [keras.ops.convert_to_numpy(a - b) for b, a in zip(before, after, strict=True)]
 
     features = [layer.input[0] for layer in conditioned]
-    listening = keras.Model(model.input, [features, [layer.output for layer in conditioned]])
-    positions = heard(np.arange(length)[None])  # a line: context says where it stands
-    middles = [heard.shape[1] // 2 for heard in positions]
-    assert not any(heard[..., 1:].any() for heard in positions)
+    inside = keras.Model(model.input, [features, [layer.output for layer in conditioned]])
+    positions = added(np.arange(length)[None])  # a line: each moment's context is its position
+    middles = [place.shape[1] // 2 for place in positions]
+    assert not any(place[..., 1:].any() for place in positions)
     for step in (0, 1):
         samples = [middle + step for middle in middles]
-        told = [heard[0, sample, 0] for heard, sample in zip(positions, samples, strict=True)]
-        np.testing.assert_allclose(told, centres(keras.Model(model.input, features), samples, length), atol=0.02)
-        impulses = heard(np.eye(length)[np.rint(told).astype(int)])
+        received = [place[0, sample, 0] for place, sample in zip(positions, samples, strict=True)]
+        np.testing.assert_allclose(received, centres(keras.Model(model.input, features), samples, length), atol=0.02)
+        impulses = added(np.eye(length)[np.rint(received).astype(int)])
         for n, sample in enumerate(samples):
             np.testing.assert_allclose(impulses[n][n, :, 0], np.eye(impulses[n].shape[1])[sample], atol=1e-3)
 
@@ -253,7 +253,7 @@ def test_a_gate_that_moves_opens_at_its_own_moment(padding):
     choices = {**SIZES, "padding": padding, "resampling": "strided"}
     lengths = wave_unet_lengths(64, **choices)
     samples = lengths.output_samples(64)
-    length, margin = lengths.input_samples(samples), lengths.context_samples
+    length, margin = lengths.input_samples(samples), lengths.margin_samples
     model = randomise(wave_unet(2, **choices, conditioning="film", places=["output"], frames=length, output="direct"))
     mixture, gate = excerpts(length), np.zeros((1, length, 2), np.float32)
     gate[0, margin + 10 : margin + 20] = 1

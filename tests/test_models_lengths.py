@@ -1,5 +1,5 @@
 from Models import networks
-from Models.lengths import Ladder, Padded
+from Models.lengths import Geometry, Ladder, Padded
 from Models.wave_unet import wave_unet, wave_unet_lengths
 
 import numpy as np
@@ -51,7 +51,7 @@ def test_the_published_lengths():
     assert PUBLISHED.output_samples(98560) == 102405
     assert PUBLISHED.input_samples(102405) == 233459
     assert PUBLISHED.bottleneck_samples(102405) == 30
-    assert PUBLISHED.context_samples == 65527
+    assert PUBLISHED.margin_samples == 65527
     assert PUBLISHED.stride_samples == 4096
     assert PUBLISHED.overlap_samples == 0
 
@@ -71,7 +71,7 @@ def test_valid_lengths_are_a_stride_apart(k):
 @settings(deadline=None, max_examples=60)
 @given(LADDERS)
 def test_it_knows_all_valid_lengths_and_no_other(ladder):
-    margin = 2 * ladder.context_samples
+    margin = 2 * ladder.margin_samples
     valid = {}
     for length in range(1, margin + 6 * ladder.stride_samples):
         if (sources := simulated(ladder, length)) is not None:
@@ -94,7 +94,8 @@ def test_the_lists_are_what_the_walk_meets(ladder, wanted):
     margins = ladder.skip_margins()
     meeting = [sources, *(length + ladder.depth * (ladder.up_size - 1) for length in decoder[::-1])]
     assert [down - 2 * margin for down, margin in zip(encoder, margins, strict=True)] == meeting
-    assert margins[0] == ladder.context_samples
+    assert margins[0] == ladder.margin_samples
+    assert not (Geometry(ladder, "valid").sparing and any(margin % 2 for margin in margins[1:]))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_the_published_model_has_the_published_lengths():
     assert outputs(model, np.zeros((1, 147443 + 4096, 1), np.float32)).shape == (1, 16389 + 4096, 2, 1)
 
 
-def test_the_published_model_without_context_keeps_the_length():
+def test_the_published_model_without_a_margin_keeps_the_length():
     model = wave_unet(2, filters=1, padding="same")
     assert outputs(model, np.zeros((1, 16384, 1), np.float32)).shape == (1, 16384, 2, 1)
 
@@ -144,7 +145,7 @@ def test_ladders_that_cannot_be_built(numbers):
 )
 def test_a_padded_separator_knows_one_length(samples, stride, overlap):
     lengths = Padded(samples, stride)
-    assert lengths.context_samples == 0 and lengths.stride_samples == stride
+    assert lengths.margin_samples == 0 and lengths.stride_samples == stride
     for wanted in (1, samples, samples + 1):
         assert lengths.output_samples(wanted) == lengths.input_samples(samples) == samples
     assert lengths.overlap_samples == overlap

@@ -89,7 +89,7 @@ def assert_moments_are_their_own(model: keras.Model) -> None:
     last = int(1.5 * LENGTH / FRAMES) + LADDER.stride_samples  # in the mixture, where features still hear it
     for result, direction in zip(results, (1, -1), strict=True):
         change = np.abs(result - unchanged).max(axis=(1, 2))[::direction]
-        assert change[: last - 2 * LADDER.context_samples].max() > 1e-4
+        assert change[: last - 2 * LADDER.margin_samples].max() > 1e-4
         assert change[last:].max() < 1e-6
     assert last < SOURCES / 2
 
@@ -138,9 +138,9 @@ def test_what_is_absent_is_silent_where_the_gate_stands(method, output):
 
 
 class ScrambledFiLM(FiLM):
-    """As the original did it: row (b, t) hears the labels of example (b * T + t) mod B."""
+    """As the original did it: row (b, t) receives the labels of example (b * T + t) mod B."""
 
-    def heard(self, context, features):
+    def received(self, context, features):
         batch, samples, _ = ops.shape(features)
         return ops.reshape(ops.tile(context, (samples, 1)), (batch, samples, context.shape[-1]))
 

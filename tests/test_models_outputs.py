@@ -74,18 +74,18 @@ def test_a_track_is_silent_where_it_has_been_silent_for_a_while_and_nowhere_else
     assert sources[:400].any(axis=(1, 2)).all() and sources[1200:].any(axis=(1, 2)).all()
 
 
-def test_without_padding_it_is_the_network_itself_but_where_all_of_its_context_is_silent():
+def test_without_padding_it_is_the_network_itself_but_where_all_that_it_takes_is_silent():
     model, lengths = built("wave_unet", output="direct"), lengths_of("wave_unet")
     mixture = np.zeros((1, window("wave_unet", 400), 1), np.float32)
     mixture[0, [150, 170], 0] = 0.5, 1e-30
     emitted, result = (
         outputs(keras.Model(model.input, x), mixture) for x in (model.get_layer("muted").input[0], model.output)
     )
-    heard = np.zeros(result.shape[1], bool)
+    sounding = np.zeros(result.shape[1], bool)
     for sample in np.flatnonzero(mixture):
-        heard[max(0, sample - 2 * lengths.context_samples) : sample + 1] = True
-    assert 0 < heard.sum() < 0.7 * len(heard) and np.abs(emitted[:, ~heard]).min() > 1e-3
-    np.testing.assert_array_equal(result, np.where(heard[None, :, None, None], emitted, 0))
+        sounding[max(0, sample - 2 * lengths.margin_samples) : sample + 1] = True
+    assert 0 < sounding.sum() < 0.7 * len(sounding) and np.abs(emitted[:, ~sounding]).min() > 1e-3
+    np.testing.assert_array_equal(result, np.where(sounding[None, :, None, None], emitted, 0))
 
 
 # ---------------------------------------------------------------- offsets
@@ -139,8 +139,8 @@ def test_the_sources_of_any_weights_have_the_mixtures_offset_in_even_shares_or_n
         lengths = lengths_of(name, 400, highpass_samples=highpass_samples)
         samples = lengths.input_samples(lengths.output_samples(400))
         mixture = 0.2 + excerpts(samples) / 10
-        if lengths.context_samples:
-            edge = 2 * lengths.context_samples + 20
+        if lengths.margin_samples:
+            edge = 2 * lengths.margin_samples + 20
             mixture[:, :edge] = mixture[:, -edge:] = 0
         model = built(name, output=output, highpass_samples=highpass_samples)
         offset = separated(model, mixture).sum(axis=1)[0, :, 0] - mixture.sum() * np.array(shares)

@@ -39,7 +39,7 @@ def track(samples: int, channels: int = 1) -> np.ndarray:
 def whole(model, mixture: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
     """One forward pass over the whole track, silence before and after it: (T, S, C)."""
     sources = LADDER.output_samples(len(mixture))
-    margin = LADDER.context_samples
+    margin = LADDER.margin_samples
     padded = np.pad(mixture, ((margin, LADDER.input_samples(sources) - len(mixture) - margin), (0, 0)))
     inputs = [padded[None]] if labels is None else [padded[None], labels[None]]
     return outputs(model, *inputs)[0, : len(mixture)]
@@ -92,7 +92,7 @@ def test_any_ladder(numbers):
     sizes = {"levels": levels, "filters": 2, "down_size": down_size, "up_size": up_size}
     model = eager(randomise(wave_unet(2, **sizes, output="direct")))
     mixture = track(100)
-    sources, margin = ladder.output_samples(100), ladder.context_samples
+    sources, margin = ladder.output_samples(100), ladder.margin_samples
     padded = np.pad(mixture, ((margin, ladder.input_samples(sources) - 100 - margin), (0, 0)))
     expected = outputs(model, padded[None])[0, :100]
     result = joined(model, ladder, cut(mixture, 13), window_samples=2 * ladder.stride_samples)
@@ -139,7 +139,7 @@ def test_a_later_track_gives_later_sources(strides):
     mixture, delay = track(150), strides * STRIDE
     later = np.concatenate([np.zeros((delay, 1), np.float32), mixture])
     sources, later_sources = (joined(PLAIN, LADDER, [x], window_samples=WINDOW) for x in (mixture, later))
-    margin = LADDER.context_samples  # at the track's beginning both hear silence before it
+    margin = LADDER.margin_samples  # at the track's beginning both hear silence before it
     np.testing.assert_allclose(later_sources[delay:], sources, atol=1e-5)
     assert np.abs(later_sources[delay : delay + margin]).max() > 0.01
 
@@ -164,7 +164,7 @@ def test_an_endless_stream_is_separated_as_it_comes():
     stream = separate(PLAIN, LADDER, endless(), window_samples=WINDOW)
     sources = np.concatenate(list(itertools.islice(stream, 30)))
     assert len(sources) == 30 * WINDOW
-    assert 10 * taken <= len(sources) + 2 * LADDER.context_samples + WINDOW  # no more is heard than is needed
+    assert 10 * taken <= len(sources) + 2 * LADDER.margin_samples + WINDOW  # no more is heard than is needed
     np.testing.assert_allclose(sources[:200], whole(PLAIN, np.tile(block, (40, 1)))[:200], atol=1e-5)
 
 
@@ -231,7 +231,7 @@ def test_any_separator_without_padding_is_one_forward_pass(choices):
     choices = {**SIZES, **choices}
     model, lengths = eager(randomise(wave_unet(2, **choices))), wave_unet_lengths(1, **choices)
     mixture = track(150)
-    sources, margin = lengths.output_samples(150), lengths.context_samples
+    sources, margin = lengths.output_samples(150), lengths.margin_samples
     padded = np.pad(mixture, ((margin, lengths.input_samples(sources) - 150 - margin), (0, 0)))
     result = joined(model, lengths, cut(mixture, 31), window_samples=3 * lengths.stride_samples)
     np.testing.assert_allclose(result, outputs(model, padded[None])[0, :150], atol=1e-5)

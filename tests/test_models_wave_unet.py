@@ -1,6 +1,7 @@
 from functools import cache
 
-from Models.lengths import Ladder
+from Models.layers import DownConv1D
+from Models.lengths import Geometry, Ladder
 from Models.wave_unet import wave_unet
 
 import keras
@@ -69,8 +70,8 @@ def test_the_published_parameter_counts(sources, channels, output, count):
 
 
 def test_the_published_count_layer_by_layer():
-    heard = [1, *DOWN]
-    down = sum(15 * before * after + after for before, after in zip(heard, [*DOWN, BOTTLENECK], strict=True))
+    above = [1, *DOWN]
+    down = sum(15 * before * after + after for before, after in zip(above, [*DOWN, BOTTLENECK], strict=True))
     below = [*DOWN[1:], BOTTLENECK]
     up = sum(5 * (skip + lower) * skip + skip for skip, lower in zip(DOWN, below, strict=True))
     assert down + up + (1 + 24) + 1 == parameters() == 10_263_002
@@ -95,7 +96,7 @@ def test_strided_resampling_adds_a_filter_on_each_way():
 
 
 def test_the_conditioned_network_of_vimss():
-    wider = 5 * (13 - 1) * BOTTLENECK * DOWN[-1]  # what the first block of the way up hears more
+    wider = 5 * (13 - 1) * BOTTLENECK * DOWN[-1]  # what the first block of the way up receives more
     assert parameters(13, conditioning="outer") == 10_263_288 + wider == 15_654_648
 
 
@@ -148,7 +149,7 @@ def test_it_computes_what_numpy_computes_in_stereo():
     np.testing.assert_allclose(outputs(model, mixture, labels)[0], expected, atol=2e-5)
 
 
-# ---------------------------------------------------------------- what is heard where
+# ---------------------------------------------------------------- which samples reach which
 
 
 def passing(model: keras.Model, skip_level: int | None = None) -> keras.Model:
@@ -177,7 +178,7 @@ def test_both_ways_up_meet_at_the_same_sample(numbers, channels):
     model = wave_unet(2, channels, levels=levels, filters=2, down_size=down_size, up_size=up_size)
     for skip_level in (None, *range(1, levels + 1)):
         result = outputs(passing(model, skip_level), mixture)[0, :, 0]
-        np.testing.assert_allclose(result, line[ladder.context_samples : -ladder.context_samples], rtol=1e-6)
+        np.testing.assert_allclose(result, line[ladder.margin_samples : -ladder.margin_samples], rtol=1e-6)
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
@@ -185,11 +186,11 @@ def test_an_impulse_through_a_skip_comes_out_where_it_went_in(level):
     step = 2 ** (level - 1)
     start = 2 * (2**level - 1)  # two samples of each level are lost on the way down: 2, 2 + 4, 2 + 4 + 8
     samples = LADDER.output_samples(40)
-    position = start + step * round((LADDER.context_samples + samples / 2 - start) / step)
+    position = start + step * round((LADDER.margin_samples + samples / 2 - start) / step)
     mixture = np.zeros((1, LADDER.input_samples(samples), 1), np.float32)
     mixture[0, position] = 1
     result = outputs(passing(wave_unet(2, **SMALL), level), mixture)[0, :, 0]
-    distances = np.abs(np.arange(samples) + LADDER.context_samples - position)
+    distances = np.abs(np.arange(samples) + LADDER.margin_samples - position)
     np.testing.assert_allclose(result, np.maximum(0, 1 - distances / step), atol=1e-6)
 
 
@@ -197,7 +198,7 @@ def test_the_difference_is_taken_from_the_centre_of_the_mixture():
     model = wave_unet(2, **SMALL)
     model.get_layer("sources").set_weights([np.zeros((1, 3, 1)), np.zeros(1)])
     (mixture,) = inputs(model)
-    margin = LADDER.context_samples
+    margin = LADDER.margin_samples
     np.testing.assert_array_equal(outputs(model, mixture)[:, :, 1], mixture[:, margin:-margin])
 
 
@@ -209,8 +210,8 @@ def dependence(model: keras.Model, length: int, samples: range | list[int]) -> l
         return sum(ops.sum(sources[n, sample, 0]) for n, sample in enumerate(samples))
 
     slopes = gradient(given_samples, excerpts(length, batch=len(samples)))[..., 0]
-    heard = [np.flatnonzero(row) for row in slopes]
-    return [(int(row[0]), int(row[-1])) for row in heard]
+    used = [np.flatnonzero(row) for row in slopes]
+    return [(int(row[0]), int(row[-1])) for row in used]
 
 
 def walked(ladder: Ladder, sample: int) -> tuple[int, int]:
@@ -231,11 +232,11 @@ def test_the_receptive_field(numbers):
     ladder = Ladder(*numbers)
     model = randomise(wave_unet(2, levels=levels, filters=2, down_size=down_size, up_size=up_size, output="direct"))
     samples = ladder.output_samples(ladder.stride_samples + 1)
-    length, reach = ladder.input_samples(samples), 2 * ladder.context_samples
+    length, reach = ladder.input_samples(samples), 2 * ladder.margin_samples
     fields = dependence(model, length, range(samples))
     assert fields == [walked(ladder, sample) for sample in range(samples)]
-    assert fields[0][0] == 0 and fields[-1][1] == length - 1  # the first and the last sample of context matter
-    for sample, (first, last) in enumerate(fields):  # a sample between those of the bottleneck hears both neighbours
+    assert fields[0][0] == 0 and fields[-1][1] == length - 1  # the first and the last sample of the margin matter
+    for sample, (first, last) in enumerate(fields):  # between two samples of the bottleneck, both of them matter
         assert sample - ladder.stride_samples < first and last < sample + reach + ladder.stride_samples
 
 
@@ -254,7 +255,7 @@ def test_the_published_receptive_field():
 # ---------------------------------------------------------------- conditioning
 
 
-def test_a_step_in_the_context_is_heard_on_its_side_alone():
+def test_a_step_in_the_context_changes_its_side_alone():
     samples = LADDER.output_samples(200)
     mixture = excerpts(LADDER.input_samples(samples))
     frames = mixture.shape[1]
@@ -263,13 +264,29 @@ def test_a_step_in_the_context_is_heard_on_its_side_alone():
     step = frames // 2
     moving = np.concatenate([before[:, :step], after[:, step:]], axis=1)
     result, left, right = (outputs(model, mixture, context)[0] for context in (moving, before, after))
-    position = step - LADDER.context_samples  # of the step in the sources
-    reach = LADDER.context_samples + LADDER.stride_samples
+    position = step - LADDER.margin_samples  # of the step in the sources
+    reach = LADDER.margin_samples + LADDER.stride_samples
     np.testing.assert_array_equal(result[: position - reach], left[: position - reach])
     np.testing.assert_array_equal(result[position + reach :], right[position + reach :])
     assert position - reach > 10 and position + reach < samples - 10
     assert np.abs(result[position - 2] - left[position - 2]).max() > 1e-4
     assert np.abs(result[position + 1] - right[position + 1]).max() > 1e-4
+
+
+@pytest.mark.parametrize("method", ["film", "concat", "attention", "outer"])
+@pytest.mark.parametrize("numbers", [(1, 3, 3), (2, 5, 3), (3, 3, 5), (2, 1, 7), (3, 15, 5)])
+def test_moving_context_reaches_the_samples_that_are_computed_as_if_all_were(method, numbers, monkeypatch):
+    ladder, convolutions, results = Ladder(*numbers), [], []
+    mixture = excerpts(ladder.input_samples(ladder.output_samples(20)), batch=2)
+    for sparing in (Geometry.sparing, False):
+        monkeypatch.setattr(Geometry, "sparing", sparing)
+        sizes = dict(zip(("levels", "down_size", "up_size"), numbers, strict=True))
+        model = small(**sizes, conditioning=method, places=["every"], frames=7, residual=numbers[0] > 1)
+        convolutions.append(sum(isinstance(layer, DownConv1D) for layer in model.layers))
+        results.append(outputs(model, mixture, excerpts(7, batch=2, channels=3)))
+    assert convolutions[0] >= numbers[0] and not convolutions[1]
+    np.testing.assert_allclose(results[0], results[1], atol=1e-5)
+    assert results[0].std() > 0.05
 
 
 # ---------------------------------------------------------------- outputs
@@ -280,15 +297,15 @@ def test_a_step_in_the_context_is_heard_on_its_side_alone():
 def test_the_sources_sum_to_the_mixture(output, choices):
     model = small(output=output, **choices)
     arrays = inputs(model)
-    margin = LADDER.context_samples
-    heard = arrays[0][:, margin:-margin]
-    np.testing.assert_allclose(outputs(model, *arrays).sum(axis=2), heard, atol=1e-6)
+    margin = LADDER.margin_samples
+    middle = arrays[0][:, margin:-margin]
+    np.testing.assert_allclose(outputs(model, *arrays).sum(axis=2), middle, atol=1e-6)
 
 
 def test_direct_sources_stay_within_full_scale_and_need_not_sum_to_the_mixture():
     model = small(output="direct")
     (mixture,) = inputs(model)
-    result, margin = outputs(model, 100 * mixture), LADDER.context_samples
+    result, margin = outputs(model, 100 * mixture), LADDER.margin_samples
     assert np.abs(result).max() <= 1
     assert np.abs(result.sum(axis=2) - 100 * mixture[:, margin:-margin]).max() > 1
 
@@ -297,7 +314,7 @@ def test_direct_sources_stay_within_full_scale_and_need_not_sum_to_the_mixture()
 def test_consistent_sources_sum_to_the_mixture_and_the_absent_are_silent(places):
     model = small(output="consistent", conditioning="film", places=places)
     mixture, labels = inputs(model)
-    result, margin = outputs(model, mixture, labels), LADDER.context_samples
+    result, margin = outputs(model, mixture, labels), LADDER.margin_samples
     np.testing.assert_allclose(result.sum(axis=2), mixture[:, margin:-margin], atol=1e-6)
     for b, s in np.argwhere(labels == 0):
         assert not result[b, :, s].any()
@@ -336,7 +353,7 @@ def test_half_precision_keeps_weights_and_sources_in_float32(output, half_precis
     difference = np.abs(result - outputs(full, *arrays)).max()
     assert 1e-5 < difference < 0.05  # it did compute in bfloat16
     if output == "consistent":
-        margin = LADDER.context_samples
+        margin = LADDER.margin_samples
         np.testing.assert_allclose(result.sum(axis=2), arrays[0][:, margin:-margin], atol=1e-6)
 
 
@@ -361,8 +378,8 @@ def test_linear_sources_are_clipped_but_in_training(output):
     assert (np.abs(unclipped).max(axis=(0, 1, 3)) > 1.2).all()
     expected = np.clip(unclipped, -1, 1)
     if output == "difference":  # the mixture minus the others as they come out
-        heard = unclipped.sum(axis=2)
-        expected[:, :, -1] = np.clip(heard - expected[:, :, :-1].sum(axis=2), -1, 1)
+        middle = unclipped.sum(axis=2)
+        expected[:, :, -1] = np.clip(middle - expected[:, :, :-1].sum(axis=2), -1, 1)
     np.testing.assert_allclose(outputs(model, 20 * mixture), expected, atol=1e-5)
 
 
