@@ -55,11 +55,9 @@ class Run:
                 "belongs to the other, or train the run again with fresh=true"
             )
 
-    def labels(self, playing: Sequence[str]) -> np.ndarray | None:
-        """1.0 for each of the sources that plays, else 0.0: (S,), float32; None for a run that is not conditioned."""
-        if self.config.model.conditioning == "none":
-            return None
-        return np.array([source in playing for source in self.config.data.sources], np.float32)
+    def contexts(self, playing: Sequence[str]) -> dict[str, np.ndarray]:
+        """What is known of a recording, by the names of the network's inputs: which sources play."""
+        return {"labels": np.array([source in playing for source in self.config.data.sources], np.float32)}
 
     def separate(
         self, samples: np.ndarray, rate_hz: int, labels: Sequence[str] = (), stems: Sequence[str] = ()
@@ -93,7 +91,7 @@ class Run:
         blocks = resampled(iter([columns]), rate_hz, own_hz, columns.shape[1])
         length = round(len(columns) * own_hz / rate_hz)
         separated = np.concatenate(
-            list(separate(self.separator, self.lengths, blocks, self.labels(labels), samples=length))
+            list(separate(self.separator, self.lengths, blocks, self.contexts(labels), samples=length))
         )
         wanted = stems or labels or self.config.data.sources
         found = {}

@@ -146,7 +146,7 @@ def _stems_of(run: Run, path: Path, info: AudioInfo, order: Order) -> Iterator[n
     chosen = [run.config.data.sources.index(stem) for stem in order.stems]
     samples = round(info.samples * rate_hz / info.sample_rate_hz)
     blocks = audio_blocks(path, rate_hz)
-    separated = separate(run.separator, run.lengths, blocks, run.labels(order.playing), samples=samples)
+    separated = separate(run.separator, run.lengths, blocks, run.contexts(order.playing), samples=samples)
     shape = (len(chosen), info.channels)
     flat = (np.ascontiguousarray(block[:, chosen]).reshape(len(block), -1) for block in separated)
     written = 0

@@ -1,6 +1,6 @@
 """A run and a split -> estimates, the loss, and clips to listen to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import Config
@@ -50,13 +50,14 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
         split: PreparedReferences(prepared, prepared.split(split, config.parts or data.parts)) for split in config.split
     }
     output.require_free(
-        [name for split, truth in truths.items() for name in written(truth, wanted.names, split, config.probes)]
+        [name for split, truth in truths.items() for name in written(truth, wanted, split, config.probes)]
     )
     for split, truth in truths.items():
-        names, labels = [track.name for track in truth.tracks], [wanted.labels(track) for track in truth.tracks]
+        names, known = [track.name for track in truth.tracks], [wanted.known(track) for track in truth.tracks]
         for probe in ("", *config.probes):
             what = f"{split}, {probe}" if probe else split
-            told = probed_labels(probe, names, labels) if probe else labels
+            told = probed_labels(probe, names, [one["labels"] for one in known]) if probe else []
+            given = [{**one, "labels": labels} for one, labels in zip(known, told, strict=True)] if probe else known
             out = Utils.estimates_dir(config.run, split, probe)
             below = Utils.estimates_dir("", split, probe).as_posix()
             # Estimates of other weights must not be taken for these; the sign that they are finished goes first.
@@ -65,11 +66,11 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
             losses: list[float] = []
             ranking: dict[Track, float] = {}
             separating = Utils.progress(truth.tracks, unit="track", label=f"separating {what}")
-            for track, of_track in zip(separating, told, strict=True):
+            for track, contexts in zip(separating, given, strict=True):
                 mixture, references, rate_hz = truth.read(track, wanted, config.mixture)
-                estimates = separate_track(run.separator, run.lengths, mixture, of_track)
+                estimates = separate_track(run.separator, run.lengths, mixture, contexts)
                 with output.folder(f"{below}/{track.name}") as folder:
-                    write_stems(folder, estimates, wanted.names, rate_hz)
+                    write_stems(folder, estimates, wanted.of(track), rate_hz)
                 losses += excerpt_losses(loss, references, estimates, excerpt_samples)
                 ranking[track] = improvement(references, estimates, mixture)
             if not probe:
@@ -87,21 +88,24 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
             yield what, mean, out
 
 
-def written(truth: PreparedReferences, sources: Sequence[str], split: str, probes: Sequence[str]) -> Iterator[str]:
+def written(truth: PreparedReferences, wanted: Sources, split: str, probes: Sequence[str]) -> Iterator[str]:
     """The files that a split may get, relative to the run."""
     for probe in ("", *probes):
         folder = Utils.estimates_dir("", split, probe).as_posix()
         yield f"{folder}/{Utils.TESTED}"
-        yield from (f"{folder}/{track.name}/{source}.wav" for track in truth.tracks for source in sources)
+        yield from (f"{folder}/{track.name}/{source}.wav" for track in truth.tracks for source in wanted.of(track))
     clips = Utils.listening_dir("", split).as_posix()
+    sources = dict.fromkeys(source for track in truth.tracks for source in wanted.of(track))
     kinds = ["mixture", *(f"{source}.{kind}" for source in sources for kind in ("reference", "estimate"))]
     yield f"{clips}/{Utils.CLIPS}"
     yield from (f"{clips}/{rank}/{kind}.flac" for rank in Utils.RANKS for kind in kinds)
 
 
-def separate_track(separator: keras.Model, lengths: Lengths, mixture: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def separate_track(
+    separator: keras.Model, lengths: Lengths, mixture: np.ndarray, contexts: Mapping[str, np.ndarray]
+) -> np.ndarray:
     """A whole mixture (T, C) -> estimates (T, S, C)."""
-    return np.concatenate(list(separate(separator, lengths, [mixture], labels, samples=len(mixture))))
+    return np.concatenate(list(separate(separator, lengths, [mixture], contexts, samples=len(mixture))))
 
 
 def excerpt_losses(expression: str, references: np.ndarray, estimates: np.ndarray, samples: int) -> list[float]:
@@ -150,12 +154,13 @@ def keep_clips(
     for track, rank in sorted(ranks.items(), key=lambda item: Utils.RANKS.index(item[1])):
         heard, references, rate_hz = truth.read(track, wanted, mixture)
         stems = output.root / Utils.estimates_dir("", split) / track.name
-        estimates = read_stems(stems, wanted.names, rate_hz, heard.shape)
+        names = wanted.of(track)
+        estimates = read_stems(stems, names, rate_hz, heard.shape)
         excerpt = Metrics.liveliest(references, CLIP_SECONDS * rate_hz)
         signals = {"mixture": heard[excerpt]}
-        for index in np.flatnonzero(wanted.labels(track)):
-            signals[f"{wanted.names[index]}.reference"] = references[excerpt, index]
-            signals[f"{wanted.names[index]}.estimate"] = estimates[excerpt, index]
+        for index in np.flatnonzero(wanted.known(track)["present"]):
+            signals[f"{names[index]}.reference"] = references[excerpt, index]
+            signals[f"{names[index]}.estimate"] = estimates[excerpt, index]
         with output.folder(f"{out}/{rank}") as folder:
             gain = write_clips(folder, signals, rate_hz)
         seconds = len(signals["mixture"]) / rate_hz

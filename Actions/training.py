@@ -250,7 +250,7 @@ def boards(
 
 def lively_windows(windows: Windows, count: int) -> range:
     """So many consecutive windows in which most sources play, of the track with most of them; looks at its first 64."""
-    track = max(windows.tracks, key=lambda track: windows.sources.labels(track).sum())
+    track = max(windows.tracks, key=lambda track: windows.sources.known(track)["present"].sum())
     numbers = [number for number, (of_track, _) in enumerate(windows.spans[: windows.count]) if of_track is track]
     sources = windows.batch(numbers[:64])["sources"]
     samples = sources.shape[1]
@@ -272,11 +272,12 @@ def audition(
     received = {name: batch[name] for name in separator.input}
     estimates = np.concatenate(keras.ops.convert_to_numpy(separator.predict_on_batch(received)))
     references = np.concatenate(sources)
+    names = windows.sources.of(windows.spans[numbers[0]][0])
     margin = (whole.shape[1] - sources.shape[1]) // 2
     mixture = np.concatenate(whole[:, margin : margin + sources.shape[1]])
     rows = [[("mixture", mixture), ("sum of the estimates", estimates.sum(axis=1))]]
     for index in np.flatnonzero(np.any(references, axis=(0, 2))):
-        name = windows.sources.names[index]
+        name = names[index]
         rows.append([(f"{name}, reference", references[:, index]), (f"{name}, estimate", estimates[:, index])])
     png = run_dir / Utils.SPECTROGRAMS
     if np.any(mixture):

@@ -83,13 +83,15 @@ class Sources:
             return self.names
         return tuple(f"{part.number}_{part.instrument}" for part in track.parts)
 
-    def present(self, track: Ensemble) -> np.ndarray:
-        """1.0 for each source that has a part in a track: (S,), float32."""
-        rows = self.rows(track)
-        return np.array([row in rows for row in range(len(self.of(track)))], np.float32)
+    def known(self, track: Ensemble) -> dict[str, np.ndarray]:
+        """What a track's instruments say, by name, float32.
 
-    def labels(self, track: Ensemble) -> np.ndarray:
-        """1.0 for the classes that have a part in a track, (K,), or for the class of each part, (S, K); float32."""
+        Returns:
+            `present` (S,): 1.0 for each source that has a part. `labels`: 1.0 for the classes that have a part, (K,),
+            or for the class of each part, (S, K).
+        """
+        rows, count = self.rows(track), len(self.of(track))
         one_hot = np.eye(len(self.names), dtype=np.float32)
-        classes = [self.class_of(track, part.instrument) for part in track.parts]
-        return one_hot[classes] if self.of_parts else one_hot[classes].max(axis=0)
+        of_parts = one_hot[[self.class_of(track, part.instrument) for part in track.parts]]
+        present = np.array([row in rows for row in range(count)], np.float32)
+        return {"present": present, "labels": of_parts if self.of_parts else of_parts.max(axis=0)}

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def separate(
     separator: keras.Model,
     lengths: Lengths,
     mixture: Iterable[np.ndarray],
-    labels: np.ndarray | None = None,
+    contexts: Mapping[str, np.ndarray] | None = None,
     *,
     samples: int | None = None,
     window_samples: int = WINDOW_SAMPLES,
@@ -77,7 +77,8 @@ def separate(
         lengths: its lengths.
         mixture: consecutive blocks (t, C) of any lengths, linear amplitude. A mono separator takes any number of
             channels and separates each on its own; one of more channels is given a mono mixture on all of them.
-        labels: (S,) for a conditioned separator, else None.
+        contexts: what the separator receives beside the mixture, by name, such as {"labels": (S,)}; more than it
+            receives is passed over.
         samples: the length of the track where it is known: a short one is not padded to a whole window.
         window_samples: sources of one window, about: the larger, the faster and the more memory.
 
@@ -85,10 +86,14 @@ def separate(
         Consecutive blocks of sources (t, S, C), float32, as many samples in all as the mixture has.
 
     Raises:
-        ValueError: if the separator wants labels and there are none, or more channels than there are.
+        ValueError: if the separator needs a context that there is not, or more channels than there are.
     """
-    if labels is None and len(separator.inputs) > 1:
-        raise ValueError("this separator is conditioned: expected labels of the sources that play. Received: none")
+    wanted, known = [name for name in separator.input if name != "mixture"], contexts or {}
+    if missing := [name for name in wanted if name not in known]:
+        raise ValueError(
+            f"this separator is conditioned: expected {', '.join(missing)}. Received: {', '.join(known) or 'none'}"
+        )
+    given = {name: known[name] for name in wanted}
     overlap = lengths.overlap_samples
     hop = lengths.output_samples(1) - overlap if overlap else _hop(lengths, window_samples, samples or window_samples)
     window = lengths.input_samples(lengths.output_samples(hop + overlap))
@@ -98,7 +103,7 @@ def separate(
 
     def separated(padded: np.ndarray) -> np.ndarray:
         nonlocal fading
-        sources = _forward(separator, padded, labels)[: hop + overlap]
+        sources = _forward(separator, padded, given)[: hop + overlap]
         if fading is not None:
             faded = fade_in * sources[:overlap] + (1 - fade_in) * fading
             sources = np.concatenate([faded, sources[overlap:]])
@@ -137,7 +142,7 @@ def _rounded_up(samples: int, multiple: int) -> int:
     return max(1, -(-samples // multiple)) * multiple
 
 
-def _forward(separator: keras.Model, window: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+def _forward(separator: keras.Model, window: np.ndarray, contexts: Mapping[str, np.ndarray]) -> np.ndarray:
     """One window (t, C) -> sources (t, S, C): by a mono separator channel by channel, else all channels together."""
     channels = separator.input["mixture"].shape[-1]
     if channels == 1:
@@ -146,10 +151,8 @@ def _forward(separator: keras.Model, window: np.ndarray, labels: np.ndarray | No
         batch = np.broadcast_to(window, (len(window), channels))[None]
     else:
         raise ValueError(f"expected a mixture of 1 or {channels} channels. Received: {window.shape[1]} channels")
-    inputs = {"mixture": np.ascontiguousarray(batch)}
-    if labels is not None and len(separator.inputs) > 1:
-        inputs["labels"] = np.repeat(labels[None], len(batch), axis=0)
-    sources = np.asarray(separator.predict_on_batch(inputs))
+    repeated = {name: np.repeat(context[None], len(batch), axis=0) for name, context in contexts.items()}
+    sources = np.asarray(separator.predict_on_batch({"mixture": np.ascontiguousarray(batch), **repeated}))
     if channels == 1:
         return np.moveaxis(sources[..., 0], 0, 2)
     return sources[0] if window.shape[1] == channels else sources[0].mean(axis=2, keepdims=True)

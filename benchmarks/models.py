@@ -31,7 +31,7 @@ def measured(preset: str) -> dict[str, float]:
     separator.compile(jit_compile=True)
     lengths = networks.lengths(data.output_samples, **choices)
     noise = np.random.default_rng(0).normal(0, 0.1, ((WINDOWS + 2) * WINDOW_SAMPLES, data.channels)).astype(np.float32)
-    blocks = separate(separator, lengths, [noise], np.ones(len(data.sources), np.float32))
+    blocks = separate(separator, lengths, [noise], {"labels": np.ones(len(data.sources), np.float32)})
     next(blocks)
     begin, samples = time.perf_counter(), 0
     for _ in range(WINDOWS):

@@ -31,7 +31,7 @@ SHORT_WINDOWS = 2  # for each long one
 BLOCK_SAMPLES = 1 << 16
 SMALLEST_RATIO, LARGEST_DIFFERENCE = 2.5, 1e-5
 LADDER = Ladder(levels=12, down_size=15, up_size=5)
-LABELS = np.array([1, 1, 1] + 10 * [0], np.float32)
+KNOWN = {"labels": np.array([1, 1, 1] + 10 * [0], np.float32)}
 
 
 def main() -> None:
@@ -71,8 +71,8 @@ def main() -> None:
 
 def windows(separator: keras.Model, window_samples: int) -> Iterator[np.ndarray]:
     """The sources of five minutes of noise, window by window, after one of silence that is not handed on."""
-    list(separate(separator, LADDER, [np.zeros((1, 1), np.float32)], LABELS, window_samples=window_samples))
-    return separate(separator, LADDER, noise(), LABELS, window_samples=window_samples)
+    list(separate(separator, LADDER, [np.zeros((1, 1), np.float32)], KNOWN, window_samples=window_samples))
+    return separate(separator, LADDER, noise(), KNOWN, window_samples=window_samples)
 
 
 def noise() -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ from models_oracle import outputs, randomise
 LADDER = Ladder(levels=3, down_size=5, up_size=3)
 STRIDE = LADDER.stride_samples
 LABELS = np.array([1, 0, 1], np.float32)
+KNOWN = {"labels": LABELS}
 
 
 SIZES = {"levels": 3, "filters": 2, "down_size": 5, "up_size": 3}
@@ -74,15 +75,15 @@ def test_it_is_one_forward_pass_over_the_whole_track(samples, known):
 @pytest.mark.parametrize("window_samples", [1, STRIDE, STRIDE + 1, 50, 10_000])
 def test_the_window_does_not_matter(window_samples):
     mixture = track(203)
-    result = joined(CONDITIONED, LADDER, [mixture], LABELS, window_samples=window_samples)
+    result = joined(CONDITIONED, LADDER, [mixture], KNOWN, window_samples=window_samples)
     np.testing.assert_allclose(result, whole(CONDITIONED, mixture, LABELS), atol=1e-5)
 
 
 @pytest.mark.parametrize("lengths", [(1,), (7, 0, 1), (STRIDE,), (WINDOW - 1,), (WINDOW + 1, 3), (150,), (10_000,)])
 def test_the_blocks_do_not_matter(lengths):
     mixture = track(203)
-    result = joined(CONDITIONED, LADDER, iter(cut(mixture, *lengths)), LABELS, window_samples=WINDOW)
-    np.testing.assert_array_equal(result, joined(CONDITIONED, LADDER, [mixture], LABELS, window_samples=WINDOW))
+    result = joined(CONDITIONED, LADDER, iter(cut(mixture, *lengths)), KNOWN, window_samples=WINDOW)
+    np.testing.assert_array_equal(result, joined(CONDITIONED, LADDER, [mixture], KNOWN, window_samples=WINDOW))
 
 
 @pytest.mark.parametrize("numbers", [(1, 1, 1), (2, 9, 3), (4, 3, 5), (3, 1, 7)])
@@ -101,16 +102,16 @@ def test_any_ladder(numbers):
 
 def test_stereo():
     model, mixture = separator(channels=2, conditioning="film"), track(150, channels=2)
-    result = joined(model, LADDER, cut(mixture, 40), LABELS, window_samples=WINDOW)
+    result = joined(model, LADDER, cut(mixture, 40), KNOWN, window_samples=WINDOW)
     np.testing.assert_allclose(result, whole(model, mixture, LABELS), atol=1e-5)
 
 
 def test_a_mono_separator_separates_each_channel_on_its_own():
     mixture = track(150, channels=3)
-    result = joined(CONDITIONED, LADDER, cut(mixture, 40), LABELS, window_samples=WINDOW)
+    result = joined(CONDITIONED, LADDER, cut(mixture, 40), KNOWN, window_samples=WINDOW)
     assert result.shape == (150, 3, 3)
     for c in range(3):
-        alone = joined(CONDITIONED, LADDER, [mixture[:, c : c + 1]], LABELS, window_samples=WINDOW)
+        alone = joined(CONDITIONED, LADDER, [mixture[:, c : c + 1]], KNOWN, window_samples=WINDOW)
         np.testing.assert_allclose(result[:, :, c : c + 1], alone, atol=1e-5)
 
 
@@ -130,7 +131,7 @@ def test_a_stereo_separator_and_three_channels():
 
 def test_sources_that_sum_to_the_mixture_do_so_to_the_last_sample():
     mixture = track(157)
-    result = joined(CONDITIONED, LADDER, [mixture], LABELS, window_samples=WINDOW)
+    result = joined(CONDITIONED, LADDER, [mixture], KNOWN, window_samples=WINDOW)
     np.testing.assert_allclose(result.sum(axis=1), mixture, atol=1e-6)
 
 
@@ -199,20 +200,20 @@ def test_doubles_are_taken_too():
 
 def test_labels_reach_the_separator():
     mixture = track(60)
-    result = joined(CONDITIONED, LADDER, [mixture], LABELS)
-    other = joined(CONDITIONED, LADDER, [mixture], 1 - LABELS)
+    result = joined(CONDITIONED, LADDER, [mixture], KNOWN)
+    other = joined(CONDITIONED, LADDER, [mixture], {"labels": 1 - LABELS})
     assert np.abs(result - other).max() > 1e-3
 
 
 def test_a_conditioned_separator_wants_labels():
-    with pytest.raises(ValueError, match="conditioned: expected labels of the sources that play. Received: none"):
+    with pytest.raises(ValueError, match="conditioned: expected labels. Received: none"):
         list(separate(CONDITIONED, LADDER, [track(10)]))
 
 
 def test_a_checkpoint_separates_compiled(tmp_path):
     CONDITIONED.save(tmp_path / "model.keras")
     mixture = track(60)
-    result = joined(load_separator(tmp_path / "model.keras"), LADDER, [mixture], LABELS)
+    result = joined(load_separator(tmp_path / "model.keras"), LADDER, [mixture], KNOWN)
     np.testing.assert_allclose(result, whole(CONDITIONED, mixture, LABELS), atol=1e-5)
 
 
@@ -286,7 +287,7 @@ def test_a_padded_model_has_these_lengths():
 @pytest.mark.parametrize("samples", TRACKS)
 def test_padded_windows_are_cross_faded(samples):
     mixture = track(samples)
-    result = joined(WITH_PADDING, PADDED, [mixture], LABELS)
+    result = joined(WITH_PADDING, PADDED, [mixture], KNOWN)
     assert result.shape == (samples, 3, 1) and result.dtype == np.float32
     np.testing.assert_allclose(result, faded(mixture, LABELS), atol=1e-5)
 
@@ -315,8 +316,8 @@ def test_a_fade_goes_evenly_from_one_window_to_the_next():
 def test_neither_blocks_nor_the_wanted_window_matter_to_a_padded_separator(lengths, window_samples, known):
     mixture = track(150)
     blocks, samples = iter(cut(mixture, *lengths)), 150 if known else None
-    result = joined(WITH_PADDING, PADDED, blocks, LABELS, samples=samples, window_samples=window_samples)
-    np.testing.assert_array_equal(result, joined(WITH_PADDING, PADDED, [mixture], LABELS))
+    result = joined(WITH_PADDING, PADDED, blocks, KNOWN, samples=samples, window_samples=window_samples)
+    np.testing.assert_array_equal(result, joined(WITH_PADDING, PADDED, [mixture], KNOWN))
 
 
 def test_padded_sources_sum_to_the_mixture_to_the_last_sample():
@@ -328,12 +329,12 @@ def test_padded_sources_sum_to_the_mixture_to_the_last_sample():
 
 def test_a_padded_mono_separator_separates_each_channel_on_its_own():
     mixture = track(100, channels=2)
-    result = joined(WITH_PADDING, PADDED, cut(mixture, 40), LABELS)
+    result = joined(WITH_PADDING, PADDED, cut(mixture, 40), KNOWN)
     for c in range(2):
-        alone = joined(WITH_PADDING, PADDED, [mixture[:, c : c + 1]], LABELS)
+        alone = joined(WITH_PADDING, PADDED, [mixture[:, c : c + 1]], KNOWN)
         np.testing.assert_allclose(result[:, :, c : c + 1], alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("blocks", [[], [track(0)], [track(0), track(0)]])
 def test_a_track_without_samples_and_a_padded_separator(blocks):
-    assert list(separate(WITH_PADDING, PADDED, blocks, LABELS)) == []
+    assert list(separate(WITH_PADDING, PADDED, blocks, KNOWN)) == []
