@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import TextIO
 
 import Config
+import Options
 import Utils
 from Experiment import differences, is_taken, locked
+from Models.options import NETWORKS
 
 ROOT = Path(__file__).resolve().parent
 
@@ -52,7 +54,7 @@ class Cell:
 
     folder: Path
     words: tuple[str, ...]
-    settings: Config.Tree
+    settings: Options.Tree
 
     def require_unchanged(self) -> None:
         """Raises ValueError if the folder holds a finished run of other settings, which would pass for this one."""
@@ -92,7 +94,7 @@ def grid(words: Sequence[str]) -> list[Cell]:
             "expected no fresh=...: a grid does what is missing. To start over choose another name=..., or remove "
             f"{Utils.RUNS}/{name}-*"
         )
-    network = {key: value for key, value in keys.items() if key == "model.network" and value in Config.NETWORKS}
+    network = {key: value for key, value in keys.items() if key == "model.network" and value in NETWORKS}
     choices |= {key: Config.alternatives(plain, key, value, network) for key, value in keys.items()}
     varied = sorted((key for key, values in choices.items() if len(values) > 1), key="seed".__eq__)  # the seed last
     # All with one seed, then with the next: a whole table is soon there.
@@ -106,11 +108,11 @@ def grid(words: Sequence[str]) -> list[Cell]:
             Config.Training,
             Config.PRESETS,
             plain,
-            Config.nested({key: Config.Word(value) for key, value in {**chosen, "name": label}.items()}),
+            Options.nested({key: Options.Word(value) for key, value in {**chosen, "name": label}.items()}),
         )
         if config.training.processes > 1:
             raise ValueError("expected training.processes=1: the workers of a grid train runs of their own")
-        cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings), Config.to_dict(config)))
+        cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings), Options.to_dict(config)))
     return cells
 
 
@@ -191,7 +193,7 @@ def report(runs: Sequence[Cell], splits: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    settings = ["settings of Training.py, each with its default:", *Config.explained(Config.Training())]
+    settings = ["settings of Training.py, each with its default:", *Options.explained(Config.Training())]
     parser = argparse.ArgumentParser(
         description=f"{__doc__}\nGrids of Config.py: {', '.join(Config.GRIDS)}. Presets: {', '.join(Config.PRESETS)}",
         epilog="\n".join(settings),

@@ -88,19 +88,7 @@ def new_separator(
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(training.precision)
     separator = networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
-    recipe = optimizer(
-        rate or training.learning_rate,
-        steps=training.steps,
-        optimizer=training.optimizer,
-        weight_decay=training.weight_decay,
-        decay=training.decay,
-        decay_rate=training.decay_rate,
-        decay_steps=training.decay_steps,
-        warmup_steps=training.warmup_steps,
-        clip_norm=training.clip_norm,
-        accumulate=training.accumulate,
-        ema=training.ema,
-    )
+    recipe = optimizer(training, rate)
     recipe.build(separator.trainable_variables)
     steps = training.steps_per_execution
     separator.compile(recipe, loss(training.loss), jit_compile=training.xla, steps_per_execution=steps)

@@ -7,13 +7,12 @@ A source that is silent in an excerpt has no energy to measure an error by. `log
 `multi_resolution_stft` then measure it by that of the mixture.
 """
 
-import math
-import re
+from Options import checked
 
 import keras
 from keras import ops
 
-from . import spectrogram
+from . import options, spectrogram
 
 SILENT_ENERGY = 1e-6  # of an excerpt; below half a least significant bit of 16 over a second
 FLOOR = 1e-3  # decibels stop counting below -30 dB
@@ -122,30 +121,14 @@ def _mean_decibels(ratios):
     return ops.mean(10 * ops.log10(ratios + FLOOR), axis=1)
 
 
-_ALL = (mse, l1, sum_squared, log_energy, si_sdr, magnitudes, multi_resolution_stft)
-LOSSES = {loss.__name__: loss for loss in _ALL}
-_TERM = re.compile(r"((?P<weight>(\d+\.?\d*|\.\d+)(e-?\d+)?)\*)?(?P<name>\w+)")
-
-
-def terms(expression: str) -> list[tuple[float, str]]:
-    """The weights and names of a loss such as `l1+0.5*multi_resolution_stft`.
-
-    Raises:
-        ValueError: if it is no sum of names of `LOSSES`, each with a positive weight or none; the names are named.
-    """
-    matches = [_TERM.fullmatch(term) for term in expression.split("+")]
-    found = [(float(match["weight"] or 1), match["name"]) for match in matches if match]
-    if len(found) < len(matches) or not all(0 < weight < math.inf and name in LOSSES for weight, name in found):
-        raise ValueError(
-            f"expected a loss among {', '.join(LOSSES)}, or a weighted sum like l1+0.5*si_sdr. Received: {expression}"
-        )
-    return found
+LOSSES = {name: globals()[name] for name in options.LOSSES}
+"""The functions above by their names in a configuration."""
 
 
 def per_example(expression: str, sources, estimates):
     """A loss, or weighted sum of losses, of each example: (B, T, S, C) twice -> (B,), float32."""
     sources, estimates = ops.cast(sources, "float32"), ops.cast(estimates, "float32")
-    return sum(weight * LOSSES[name](sources, estimates) for weight, name in terms(expression))
+    return sum(weight * LOSSES[name](sources, estimates) for weight, name in options.terms(expression))
 
 
 @keras.saving.register_keras_serializable("vimss")
@@ -167,7 +150,7 @@ def loss(expression: str) -> keras.losses.Loss:
     """The loss of an expression, ready for `compile`.
 
     Raises:
-        ValueError: as `terms`.
+        ValueError: if it is no sum of names of `LOSSES`, each with a positive weight or none; the names are named.
     """
-    terms(expression)
+    checked(options.Objective, {"loss": expression})
     return _Loss(expression)

@@ -1,10 +1,10 @@
 """The Wave-U-Net (Stoller, Ewert, Dixon 2018, arXiv 1806.03185, figure 1) in all its forms, with context."""
 
-from collections.abc import Collection
+from Options import checked
 
 import keras
 
-from .conditioning import Conditioner, Positions, require
+from .conditioning import Conditioner, Positions
 from .layers import (
     Centre,
     Clip,
@@ -17,37 +17,13 @@ from .layers import (
     LowpassInterpolate,
 )
 from .lengths import Ladder, Lengths, Padded
+from .options import WaveUNet
 from .outputs import completed, emitted_sources
 
-RESAMPLINGS = ("linear", "learned", "lowpass", "strided")
 GROWTHS = {"add": lambda filters, level: filters * level, "double": lambda filters, level: filters * 2 ** (level - 1)}
 
 
-def wave_unet(
-    sources: int,
-    channels: int = 1,
-    *,
-    levels: int = 12,
-    filters: int = 24,
-    growth: str = "add",
-    down_size: int = 15,
-    up_size: int = 5,
-    stride: int = 2,
-    resampling: str = "linear",
-    resampling_size: int = 15,
-    depth: int = 1,
-    residual: bool = False,
-    normalisation: str = "none",
-    slope: float = 0.2,
-    padding: str = "valid",
-    activation: str = "tanh",
-    output: str = "difference",
-    highpass_samples: int = 0,
-    separate: bool = False,
-    conditioning: str = "none",
-    places: Collection[str] = ("bottleneck",),
-    frames: int | None = None,
-) -> keras.Model:
+def wave_unet(sources: int, channels: int = 1, frames: int | None = None, **options: object) -> keras.Model:
     """A Wave-U-Net: a ladder of blocks that lower the sample rate of features, and one that raises it again.
 
     Without padding it hears more mixture than it separates, and every output has full context.
@@ -55,48 +31,25 @@ def wave_unet(
     Args:
         sources: S.
         channels: C of the mixture and of each source.
-        levels: down-sampling blocks, and as many up-sampling blocks.
-        filters: features of the first level.
-        growth: features of the n-th level: `add`: n * filters. `double`: 2^(n - 1) * filters.
-        down_size: taps of the filters on the way down and in the bottleneck; odd.
-        up_size: taps of the filters on the way up; odd.
-        stride: how many times slower the next level is.
-        resampling: how features change their rate. `linear`: every stride-th is kept; straight lines go up. `learned`:
-            the same, with a learned weight between neighbours (section 3.2.3). `lowpass`: both ways through a fixed
-            sinc. `strided`: both ways through learned filters. The last two are Wave-U-Net-Pytorch's (Stoller 2019).
-        resampling_size: taps of the filters of `lowpass` and `strided`; odd, at least 2 * stride - 1.
-        depth: convolutions in a block.
-        residual: each block adds what came in, through a convolution of one tap, to what it computed.
-        normalisation: `none`, or `group` (`layers.GroupNorm`) after each convolution.
-        slope: of LeakyReLU below zero; the published code's, the paper does not say.
-        padding: `valid`, or `same`: sources as long as the mixture, edges seen as silence (the paper's M1 and M2).
-        activation: of what is emitted: `tanh`, or `linear`, clipped to [-1, 1] outside training.
-        output: `direct`, `difference` or `consistent` (`outputs.completed`).
-        highpass_samples: over which a running mean is taken off (`outputs.Highpass`), a power of 2; 0 as published.
-        separate: a ladder of its own for each emitted source instead of one for all.
-        conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
-        places: where: some of `conditioning.PLACES`.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
+        options: keys of `options.WaveUNet`.
 
     Returns:
         A functional model {"mixture": (B, T_in, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T_out, S, C),
         float32. `wave_unet_lengths` tells which lengths fit.
 
     Raises:
-        ValueError: if a choice is unknown or two contradict each other.
+        ValueError: one line about the first option that is wrong or contradicts another.
     """
-    require("growth", [growth], GROWTHS)
-    require("resampling", [resampling], RESAMPLINGS)
-    require("normalisation", [normalisation], ("none", "group"))
-    require("padding", [padding], ("valid", "same"))
-    require("activation", [activation], ("tanh", "linear"))
-    if resampling in ("lowpass", "strided") and resampling_size < 2 * stride - 1:
-        raise ValueError(f"expected resampling_size >= {2 * stride - 1}. Received: {resampling_size}")
+    o = checked(WaveUNet, options)
+    levels, filters, stride, depth, down_size, up_size = o.levels, o.filters, o.stride, o.depth, o.down_size, o.up_size
+    resampling, resampling_size, highpass_samples = o.resampling, o.resampling_size, o.highpass_samples
+    padding, activation, output, conditioning = o.padding, o.activation, o.output, o.conditioning
     mixture = keras.Input((None, channels), name="mixture")
     labels = None
     if conditioning != "none":
         labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
-    conditioner, widths = Conditioner(labels, conditioning, places), GROWTHS[growth]
+    conditioner, widths = Conditioner(labels, conditioning, o.places), GROWTHS[o.growth]
     emitted = emitted_sources(output, sources)
     ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size, highpass_samples)
     margins = ladder.skip_margins() if padding == "valid" else [0] * (levels + 1)
@@ -107,7 +60,7 @@ def wave_unet(
     def emitted_by_one(outputs: int, suffix: str = ""):
         """Mixture -> what one ladder emits (B, T_out, outputs)."""
         rates = _Rates(resampling, stride, resampling_size, padding, sparing)
-        block = _Blocks(conditioner, rates, depth, residual, normalisation, slope, suffix)
+        block = _Blocks(conditioner, rates, depth, o.residual, o.normalisation, o.slope, suffix)
         skips, features = [], conditioner(mixture, "input", rates.positions, f"input{suffix}")
         for level in range(1, levels + 1):
             features = block(features, widths(filters, level), down_size, "encoder", f"down_{level}", margins[level])
@@ -121,7 +74,7 @@ def wave_unet(
         last = keras.layers.Conv1D(outputs, 1, activation=activation, dtype="float32", name=f"sources{suffix}")
         return last(features)
 
-    if separate:
+    if o.separate:
         each = [emitted_by_one(channels, f"_of_{n}") for n in range(1, emitted + 1)]
         flat = keras.layers.Concatenate(dtype="float32")(each) if emitted > 1 else each[0]
     else:
@@ -139,23 +92,13 @@ def wave_unet(
     return keras.Model(inputs, estimates, name="wave_unet")
 
 
-def wave_unet_lengths(
-    wanted_samples: int,
-    *,
-    levels: int = 12,
-    down_size: int = 15,
-    up_size: int = 5,
-    stride: int = 2,
-    depth: int = 1,
-    resampling: str = "linear",
-    resampling_size: int = 15,
-    padding: str = "valid",
-    highpass_samples: int = 0,
-    **others: object,
-) -> Lengths:
+def wave_unet_lengths(wanted_samples: int, **options: object) -> Lengths:
     """The lengths of a `wave_unet`; with `same` padding, those of one for excerpts of at least `wanted_samples`."""
-    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size, highpass_samples)
-    if padding == "valid":
+    o = checked(WaveUNet, options)
+    ladder = ladder_of(
+        o.levels, o.down_size, o.up_size, o.stride, o.depth, o.resampling, o.resampling_size, o.highpass_samples
+    )
+    if o.padding == "valid":
         return ladder
     return Padded(-(-wanted_samples // ladder.stride_samples) * ladder.stride_samples, ladder.stride_samples)
 

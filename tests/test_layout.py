@@ -13,14 +13,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {  # folder or file: what it may import besides the standard library and, relatively, itself
-    "Models": {"Files", "keras", "numpy"},
+    "Models": {"Files", "Options", "keras", "numpy", "pydantic"},
     "Input": {"Files", "av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
-    "Learning": {"Files", "keras", "numpy", "tensorboardX"},
+    "Learning": {"Files", "Options", "keras", "numpy", "pydantic", "tensorboardX"},
     "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy"},
-    "Config.py": {"Files", "pydantic"},
-    "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Utils"}
+    "Config.py": {"Learning", "Models", "Options", "pydantic"},
+    "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Options", "Utils"}
     | {"joblib", "keras", "matplotlib", "numpy", "pandas", "pydantic"},
-    "Experiment.py": {"Config", "Files", "Utils", "sacred"},
+    "Experiment.py": {"Config", "Files", "Options", "Utils", "sacred"},
+    "Options.py": {"Files", "pydantic"},
     "Files.py": set(),
     "Utils.py": {"Files", "numpy", "tqdm"},
 }
@@ -36,6 +37,7 @@ SHARED = {
     "Actions",
     "Experiment",
     "Files",
+    "Options",
     "Utils",
     "Models",
     "Input",
@@ -156,6 +158,7 @@ def house(tmp_path):
     write(tmp_path, "Actions/__init__.py", '"""A."""\n')
     write(tmp_path, "Actions/task.py", '"""T."""\nimport Config\nfrom Learning.devices import Devices\n')
     write(tmp_path, "Files.py", '"""F."""\n')
+    write(tmp_path, "Options.py", '"""O."""\nimport pydantic\n')
     write(tmp_path, "Utils.py", '"""U."""\n')
     write(tmp_path, "Training.py", "import keras\nimport Config\nfrom Models import Up\n")
     write(tmp_path, "Test.py", "import Utils\n")
@@ -179,7 +182,7 @@ def test_the_checks_pass_a_sound_house(house):
         ("Models/layers.py", "def f():\n    import jax.numpy as jnp"),
         ("Models/layers.py", "from Input import pipeline"),
         ("Models/layers.py", "from Models.layers import Up"),
-        ("Models/layers.py", "from .. import Config"),
+        ("Models/layers.py", "from .. import Options"),
         ("Input/__init__.py", "import tensorflow"),
         ("Input/synthetic/__init__.py", "from ...Utils import progress"),
         ("Metrics/__init__.py", "import keras"),
@@ -190,6 +193,7 @@ def test_the_checks_pass_a_sound_house(house):
         ("Actions/task.py", "import sacred"),
         ("Actions/task.py", "from Training import train"),
         ("Files.py", "import Utils"),
+        ("Options.py", "from Models.options import LOSSES"),
         ("Utils.py", "import sacred"),
         ("Test.py", "from Training import train"),
     ],
