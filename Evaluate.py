@@ -13,6 +13,7 @@ ranking, and for every track a csv and a json in museval's form. Tracks that wer
 """
 
 import Config
+import Options
 import Utils
 from Experiment import Experiment, register
 
@@ -28,11 +29,11 @@ experiment = register(Experiment("evaluate"), Config.Evaluate, check=check)
 
 
 @experiment.main
-def main(_config: Config.Tree) -> None:
+def main(_config: Options.Tree) -> None:
     """Scores each split and prints its table."""
     from Actions.evaluation import evaluate
 
-    config = Config.from_dict(Config.Evaluate, _config)
+    config = Options.from_dict(Config.Evaluate, _config)
     for what, out, text in evaluate(config):
         print(f"\n{what}\n{text}\n\n{out}: {Utils.listing(out)}")
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import Config
+import Options
 import Utils
 from Files import OWN, RECORD, Output, clear_unfinished, whole_file
 
@@ -48,10 +49,10 @@ class CheckedExperiment(sacred.Experiment):
     A config hook cannot do this: what it returns is overwritten by the words of the command line as Sacred parsed them.
     """
 
-    schema: type[Config.Group]
-    presets: Mapping[str, Config.Tree]
+    schema: type[Options.Options]
+    presets: Mapping[str, Options.Tree]
     check: Callable[[Any], None]
-    typed: Mapping[str, Config.Word] = {}
+    typed: Mapping[str, Options.Word] = {}
 
     def run_commandline(self, argv: str | Sequence[str] | None = None) -> sacred.run.Run | None:
         """Runs what a command line says, as `sacred.Experiment.run_commandline` does, with our own help.
@@ -68,7 +69,7 @@ class CheckedExperiment(sacred.Experiment):
             raise ValueError(f"expected `with` before settings:  python {argv[0]} with {' '.join(argv[1:])}")
         settings = argv[argv.index("with") + 1 :] if "with" in argv else []
         pairs = [word.partition("=") for word in settings if "=" in word and not word.startswith("-")]
-        self.typed = {key: Config.Word(text) for key, _, text in pairs}
+        self.typed = {key: Options.Word(text) for key, _, text in pairs}
         if {"-D", "--pdb"} & set(argv[1:]) and importlib.util.find_spec("ipdb"):
             sys.modules["pdb"] = importlib.import_module("ipdb")  # which Sacred opens where a run fails
         return super().run_commandline(argv)
@@ -92,7 +93,7 @@ class CheckedExperiment(sacred.Experiment):
             ),
             "",
             f"{presets}Settings, each with its default:",
-            *(Config.explained(self.schema())),
+            *(Options.explained(self.schema())),
             "",
             f"Sacred's {options.strip()}",
         ]
@@ -111,15 +112,15 @@ class CheckedExperiment(sacred.Experiment):
         if options and not options["--pdb"]:
             options["--debug"] = True  # lets exceptions reach the script, whose errors_in_one_line prints them
         if options and options["--id"]:
-            self.typed = {"name": Config.Word(options["--id"]), **self.typed}
+            self.typed = {"name": Options.Word(options["--id"]), **self.typed}
         typed, self.typed = self.typed, {}  # for this call alone
-        updates = Config.nested(typed) if typed else convert_to_nested_dict(config_updates or {})
+        updates = Options.nested(typed) if typed else convert_to_nested_dict(config_updates or {})
         config = Config.resolve(self.schema, self.presets, named_configs, updates)
         if command_name == self.default_command:
             self.check(config)
         said = {"config_updates": config_updates or {}, "named_configs": list(named_configs), **(meta_info or {})}
         self.configurations = [
-            sacred.config.ConfigDict(Config.to_dict(config))
+            sacred.config.ConfigDict(Options.to_dict(config))
         ]  # not merged: each network has its own keys
         return super().run(command_name, {}, (), info, said, options)
 
@@ -133,7 +134,7 @@ class RunFolder(FileStorageObserver):
 
     follows = False
 
-    def started_event(self, *, config: Config.Tree, _id: str | None, **event: Any) -> str:
+    def started_event(self, *, config: Options.Tree, _id: str | None, **event: Any) -> str:
         """Called by Sacred when a run starts; returns the folder's name, which becomes the run's id.
 
         Raises:
@@ -197,7 +198,7 @@ class RunFolder(FileStorageObserver):
         (folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on tells its numbers from the first
         self.dir = str(folder)
 
-    def _unfinished(self, config: Config.Tree) -> str | None:
+    def _unfinished(self, config: Options.Tree) -> str | None:
         numbered = [path for path in Path(self.basedir).glob("*/config.json") if path.parent.name.isdigit()]
         for path in sorted(numbered, key=lambda path: -int(path.parent.name)):
             folder = path.parent
@@ -210,7 +211,7 @@ class RunFolder(FileStorageObserver):
         return None
 
 
-def _make_room(folder: Path, config: Config.Tree) -> None:
+def _make_room(folder: Path, config: Options.Tree) -> None:
     """Clears a folder for a run that starts over; raises ValueError where it must stay and cannot go on."""
     if not folder.exists():
         return
@@ -265,17 +266,17 @@ def _is_empty(folder: Path) -> bool:
     return not names or bool(begun and names <= set(SACRED_FILES) and not Output(folder).names())
 
 
-def differences(folder: Path, config: Config.Tree) -> list[str]:
+def differences(folder: Path, config: Options.Tree) -> list[str]:
     """The settings in which a run differs from a configuration, in words."""
     stored, wanted = (
-        {key: value for key, value in Config.flat(tree) if key not in FREE}
+        {key: value for key, value in Options.flat(tree) if key not in FREE}
         for tree in (Config.filled(Utils.run_config(folder)), json.loads(json.dumps(config)))
     )
-    return Config.changes(stored, wanted)
+    return Options.changes(stored, wanted)
 
 
 @contextlib.contextmanager
-def run_folder(folder: Path, config: Config.Tree) -> Iterator[None]:
+def run_folder(folder: Path, config: Options.Tree) -> Iterator[None]:
     """Makes a folder a run's, of this configuration, for a training without Sacred; keeps other processes out of it.
 
     Raises:
@@ -345,8 +346,8 @@ Experiment = functools.partial(CheckedExperiment, save_git_info=_git_answers())
 
 def register(
     experiment: CheckedExperiment,
-    schema: type[Config.Group],
-    presets: Mapping[str, Config.Tree] | None = None,
+    schema: type[Options.Options],
+    presets: Mapping[str, Options.Tree] | None = None,
     check: Callable[[Any], None] = lambda config: None,
 ) -> CheckedExperiment:
     """Prepares an `Experiment`; returns it.
@@ -362,9 +363,9 @@ def register(
     for name, tree in experiment.presets.items():
         experiment.add_named_config(name, dict(tree))
 
-    def print_config(_config: Config.Tree) -> None:
+    def print_config(_config: Options.Tree) -> None:
         """Prints every setting with its value, what else it may be, and what it is."""
-        print(*Config.explained(Config.from_dict(schema, _config)), sep="\n")
+        print(*Options.explained(Options.from_dict(schema, _config)), sep="\n")
 
     experiment.command(print_config, unobserved=True)  # in place of Sacred's, which knows no documentation
     experiment.captured_out_filter = apply_backspaces_and_linefeeds  # or progress bars fill cout.txt

@@ -5,7 +5,7 @@
     python Sweep.py with demo data.prepared=demo/prepared name=labels conditioning
 
 Words are those of Training.py. A key with several values, separated by commas (by slashes where a value itself is a
-list), makes a grid; so does the name of a grid in Config.py. Each run is runs/<name>-<its values>. What is done is not
+list), makes a grid; so does the name of a grid of `GRIDS`. Each run is runs/<name>-<its values>. What is done is not
 done again, what was stopped goes on. The same command on several machines that share the folder works on one grid:
 each takes the next run that no other has taken.
 """
@@ -17,17 +17,28 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import Config
+import Options
 import Utils
 from Experiment import differences, is_taken, locked
+from Models.options import NETWORKS
 
 ROOT = Path(__file__).resolve().parent
+GRIDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    # The question of the original: does conditioning on labels help, which method, and where?
+    "conditioning": {
+        "model.conditioning": ("concat", "additive", "multiplicative", "film"),
+        "model.places": ("bottleneck", "every"),
+        "seed": ("1", "2", "3"),
+    },
+}
+"""Grids by name: what each varies."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -52,7 +63,7 @@ class Cell:
 
     folder: Path
     words: tuple[str, ...]
-    settings: Config.Tree
+    settings: Options.Tree
 
     def require_unchanged(self) -> None:
         """Raises ValueError if the folder holds a finished run of other settings, which would pass for this one."""
@@ -83,16 +94,16 @@ def grid(words: Sequence[str]) -> list[Cell]:
     Raises:
         ValueError: one line about the first mistake in them.
     """
-    plain = [word for word in words if "=" not in word and word not in Config.GRIDS]
+    plain = [word for word in words if "=" not in word and word not in GRIDS]
     keys = dict(pair.split("=", 1) for pair in words if "=" in pair)
     name = keys.pop("name", "sweep")
-    choices = {key: list(values) for word in words for key, values in Config.GRIDS.get(word, {}).items()}
+    choices = {key: list(values) for word in words for key, values in GRIDS.get(word, {}).items()}
     if "fresh" in keys:
         raise ValueError(
             "expected no fresh=...: a grid does what is missing. To start over choose another name=..., or remove "
             f"{Utils.RUNS}/{name}-*"
         )
-    network = {key: value for key, value in keys.items() if key == "model.network" and value in Config.NETWORKS}
+    network = {key: value for key, value in keys.items() if key == "model.network" and value in NETWORKS}
     choices |= {key: Config.alternatives(plain, key, value, network) for key, value in keys.items()}
     varied = sorted((key for key, values in choices.items() if len(values) > 1), key="seed".__eq__)  # the seed last
     # All with one seed, then with the next: a whole table is soon there.
@@ -106,11 +117,11 @@ def grid(words: Sequence[str]) -> list[Cell]:
             Config.Training,
             Config.PRESETS,
             plain,
-            Config.nested({key: Config.Word(value) for key, value in {**chosen, "name": label}.items()}),
+            Options.nested({key: Options.Word(value) for key, value in {**chosen, "name": label}.items()}),
         )
         if config.training.processes > 1:
             raise ValueError("expected training.processes=1: the workers of a grid train runs of their own")
-        cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings), Config.to_dict(config)))
+        cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings), Options.to_dict(config)))
     return cells
 
 
@@ -191,9 +202,9 @@ def report(runs: Sequence[Cell], splits: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    settings = ["settings of Training.py, each with its default:", *Config.explained(Config.Training())]
+    settings = ["settings of Training.py, each with its default:", *Options.explained(Config.Training())]
     parser = argparse.ArgumentParser(
-        description=f"{__doc__}\nGrids of Config.py: {', '.join(Config.GRIDS)}. Presets: {', '.join(Config.PRESETS)}",
+        description=f"{__doc__}\nGrids: {', '.join(GRIDS)}. Presets: {', '.join(Config.PRESETS)}",
         epilog="\n".join(settings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -11,6 +11,7 @@ conditioned separator something else than the truth; its estimates lie in RUN/pr
 """
 
 import Config
+import Options
 import Utils
 from Experiment import Experiment, register
 
@@ -30,11 +31,11 @@ experiment = register(Experiment("test"), Config.Test, check=check)
 
 
 @experiment.main
-def main(_config: Config.Tree) -> dict[str, float]:
+def main(_config: Options.Tree) -> dict[str, float]:
     """Separates each split; the result is the mean loss of each."""
     from Actions.testing import test
 
-    config = Config.from_dict(Config.Test, _config)
+    config = Options.from_dict(Config.Test, _config)
     losses = {}
     for what, loss, out in test(config):
         losses[what] = loss

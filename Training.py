@@ -14,6 +14,7 @@ import math
 from typing import Any
 
 import Config
+import Options
 import Utils
 from Experiment import Experiment, RunFolder, folder_of, register
 from Files import Output
@@ -39,9 +40,9 @@ def list_models() -> None:
 
 
 @experiment.command(unobserved=True)
-def find_learning_rate(_config: Config.Tree) -> None:
+def find_learning_rate(_config: Options.Tree) -> None:
     """Trains 100 steps while the rate rises from 1e-6 to 1; suggests one; draws the losses: runs/learning_rate.png."""
-    config = Config.from_dict(Config.Training, _config)
+    config = Options.from_dict(Config.Training, _config)
     check(config)
     output = Output(Utils.RUNS)
     output.require_free(["learning_rate.png"])
@@ -53,11 +54,11 @@ def find_learning_rate(_config: Config.Tree) -> None:
 
 
 @experiment.main
-def main(_config: Config.Tree, _run: Any) -> float:
+def main(_config: Options.Tree, _run: Any) -> float:
     """Trains; the result that Sacred keeps is the best validation loss."""
     from Actions.training import stop_signals, train
 
-    config = Config.from_dict(Config.Training, _config)
+    config = Options.from_dict(Config.Training, _config)
     run_dir = folder_of(_run)
     with stop_signals() as asked_to_stop:
         course = train(config, run_dir, _run.log_scalar, asked_to_stop)

@@ -10,6 +10,7 @@ from typing import Any
 
 import Config
 import Metrics
+import Options
 import Utils
 from Actions.data import Clip, read_json, read_log, require_current_scores
 from Files import Output
@@ -104,7 +105,7 @@ def read_run(folder: Path, name: str, split: str) -> Run:
     """
     if not folder.is_dir():
         Utils.run_config(folder)  # says which runs there are
-    settings = dict(Config.flat(Config.filled(Utils.run_config(folder)))) if (folder / "config.json").is_file() else {}
+    settings = dict(Options.flat(Config.filled(Utils.run_config(folder)))) if (folder / "config.json").is_file() else {}
     files = score_files(folder, split)
     if settings:
         require_current_scores(folder, split, files[0])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import Config
+import Options
 import Utils
 from Files import Output, require_name, sha256
 from Input.prepared import Prepared
@@ -102,7 +103,7 @@ def configuration_of(run_dir: str | Path) -> Config.Training:
     """
     tree = Utils.run_config(run_dir)
     try:
-        return Config.from_dict(Config.Training, tree)
+        return Options.from_dict(Config.Training, tree)
     except ValueError as error:
         raise ValueError(
             f"{Path(run_dir, 'config.json')}: {error}; it was edited, or another version of this program wrote it: "

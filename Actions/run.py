@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import Config
+import Options
 import Utils
 from Actions.data import configuration_of, require_known
 from Files import sha256
@@ -41,7 +42,7 @@ class Run:
         self.checkpoint = Utils.run_checkpoint(folder)
         self.checksum = sha256(self.checkpoint)  # now: a run that trains may replace it
         self.separator, told = loaded(self.checkpoint)
-        if told and (differing := _differences(Config.from_dict(Config.Training, told), self.config)):
+        if told and (differing := _differences(Options.from_dict(Config.Training, told), self.config)):
             raise ValueError(
                 f"{self.folder}/config.json is not what {self.checkpoint.name} was trained with: {'; '.join(differing)}"
                 f". Put it back as it was, or train a run with the other settings:  "
@@ -104,7 +105,7 @@ class Run:
         return found
 
 
-def loaded(checkpoint: Path) -> tuple[keras.Model, Config.Tree | None]:
+def loaded(checkpoint: Path) -> tuple[keras.Model, Options.Tree | None]:
     """The separator of a run's checkpoint, and the settings it was made with; None where it does not say.
 
     Raises:
@@ -122,13 +123,13 @@ def loaded(checkpoint: Path) -> tuple[keras.Model, Config.Tree | None]:
 def _differences(told: Config.Training, config: Config.Training) -> list[str]:
     """The settings in which a checkpoint and a configuration differ, of those that decide what is computed."""
     before, now = (
-        dict(Config.flat({"model": tree["model"], "data": {key: tree["data"][key] for key in COMPUTED_BY}}))
-        for tree in map(Config.to_dict, (told, config))
+        dict(Options.flat({"model": tree["model"], "data": {key: tree["data"][key] for key in COMPUTED_BY}}))
+        for tree in map(Options.to_dict, (told, config))
     )
-    return Config.changes(before, now)
+    return Options.changes(before, now)
 
 
-def _fits(separator: keras.Model, lengths: Lengths, sources: int, channels: int, model: Config.Tree) -> bool:
+def _fits(separator: keras.Model, lengths: Lengths, sources: int, channels: int, model: Options.Tree) -> bool:
     """Whether a network whose checkpoint does not say what it was made with is the one that a configuration describes.
 
     Its weights must have the shapes, and the mixture and its sources the lengths, of a network built anew.

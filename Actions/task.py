@@ -7,7 +7,6 @@ from typing import Any
 
 import Config
 from Actions.data import prepared_for, sources_of
-from Input.augmentation import Augmentation
 from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
@@ -81,10 +80,11 @@ def training_examples(config: Config.Training, prepared: Prepared, excerpt: Exce
         ValueError: if the data set has not what it asks for.
     """
     data, tracks = config.data, prepared.split("train", config.data.parts)
-    augmentation = Augmentation(**config.augmentation.model_dump())
     mix = Mix(*data.mix, data.mix_same) if data.mix else None
     contexts = contexts_of(config)
-    return TrainingExamples(prepared, tracks, sources_of(data), excerpt, augmentation, config.seed, mix, contexts)
+    return TrainingExamples(
+        prepared, tracks, sources_of(data), excerpt, config.augmentation, config.seed, mix, contexts
+    )
 
 
 def new_separator(config: Config.Training) -> keras.Model:
@@ -106,20 +106,7 @@ def new_optimizer(
         separator: what it is to train.
         rate: in place of the configuration's.
     """
-    training = config.training
-    recipe = optimizer(
-        rate or training.learning_rate,
-        steps=training.steps,
-        optimizer=training.optimizer,
-        weight_decay=training.weight_decay,
-        decay=training.decay,
-        decay_rate=training.decay_rate,
-        decay_steps=training.decay_steps,
-        warmup_steps=training.warmup_steps,
-        clip_norm=training.clip_norm,
-        accumulate=training.accumulate,
-        ema=training.ema,
-    )
+    recipe = optimizer(config.training, rate)
     recipe.build(separator.trainable_variables)
     return recipe
 

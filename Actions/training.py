@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import Config
+import Options
 import Utils
 from Actions.data import read_log
 from Actions.run import loaded
@@ -212,7 +213,7 @@ def keep_checkpoint(separator: keras.Model, config: Config.Training, path: Path,
     """
     with contextlib.ExitStack() as stack:
         place = path if writes else Path(stack.enter_context(tempfile.TemporaryDirectory()), path.name)
-        save_separator(separator, stack.enter_context(whole_file(place)), Config.to_dict(config))
+        save_separator(separator, stack.enter_context(whole_file(place)), Options.to_dict(config))
 
 
 def take_weights(separator: keras.Model, checkpoint: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .augmentation import FULL_SCALE, UNIT_GAIN, UNTREATED, Augmentation, Treatment, stacked
+from .augmentation import FULL_SCALE, UNCHANGED, UNIT_GAIN, UNTREATED, Augmentation, Treatment, stacked
 from .prepared import Part, Prepared, Track
 from .sources import Sources
 
@@ -320,7 +320,7 @@ class Windows(Examples):
         full: int = 1,
         contexts: Sequence[str] = CONTEXTS,
     ):
-        super().__init__(prepared, tracks, sources, excerpt, Augmentation(), contexts)
+        super().__init__(prepared, tracks, sources, excerpt, UNCHANGED, contexts)
         self.spans = [(track, start) for track in tracks for start in range(0, track.samples, excerpt.output_samples)]
         self.count, self.full = len(self.spans), full
         self.spans += self.spans[-1:] * (-self.count % full)

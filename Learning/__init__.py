@@ -1,5 +1,6 @@
 """Learning: a separator + batches -> a trained separator, which survives being stopped at any moment.
 
+- `options`: what may be set; loads no Keras.
 - `recipe`: how the weights are changed: optimizer, learning rate, averages.
 - `finder`: what a good learning rate is.
 - `state`: all that a run needs to go on, in one file.

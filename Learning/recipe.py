@@ -5,52 +5,34 @@ from typing import Any
 import keras
 from keras import ops
 
+from .options import Fit
+
 
 def optimizer(
-    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
-    *,
-    steps: int,
-    optimizer: str = "adam",
-    weight_decay: float = 0.0,
-    decay: str = "constant",
-    decay_rate: float = 0.96,
-    decay_steps: int = 2_000,
-    warmup_steps: int = 0,
-    clip_norm: float = 0.0,
-    accumulate: int = 1,
-    ema: float = 0.0,
+    fit: Fit, learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None
 ) -> keras.optimizers.Optimizer:
     """Adam or AdamW with a learning rate that changes with the steps.
 
     Args:
-        learning_rate: at the start, after the warm-up; with `constant`, a schedule too.
-        steps: of the whole training; where `cosine` ends at zero.
-        optimizer: `adam`, or `adamw` (Loshchilov and Hutter 2019) with `weight_decay`.
-        weight_decay: share of each weight that a step takes off, times the learning rate; AdamW's.
-        decay: `constant`; `exponential`, times `decay_rate` every `decay_steps`, smoothly; `cosine`, to zero;
-            `plateau`, a number that the loop lowers.
-        decay_rate: of `exponential`.
-        decay_steps: of `exponential`.
-        warmup_steps: in which the rate rises from zero along a straight line.
-        clip_norm: longest gradient of all weights together; 0 for no limit.
-        accumulate: batches whose gradients are averaged for one change of the weights.
-        ema: momentum of the moving average of the weights, which is what is validated and kept; 0 for none.
+        fit: the options; with `plateau` the rate is a number, which the loop lowers.
+        learning_rate: at the start, after the warm-up, in place of the options'; with `constant`, a schedule too.
     """
-    rate = learning_rate
-    if decay == "exponential":
-        rate = keras.optimizers.schedules.ExponentialDecay(learning_rate, decay_steps, decay_rate)
-    if decay == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    if warmup_steps:
-        rate = Warmup(rate, warmup_steps)
+    start = learning_rate or fit.learning_rate
+    rate = start
+    if fit.decay == "exponential":
+        rate = keras.optimizers.schedules.ExponentialDecay(start, fit.decay_steps, fit.decay_rate)
+    if fit.decay == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(start, fit.steps)
+    if fit.warmup_steps:
+        rate = Warmup(rate, fit.warmup_steps)
     settings = {
-        "global_clipnorm": clip_norm or None,
-        "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
-        "use_ema": ema > 0,
-        "ema_momentum": ema or 0.99,
+        "global_clipnorm": fit.clip_norm or None,
+        "gradient_accumulation_steps": fit.accumulate if fit.accumulate > 1 else None,
+        "use_ema": fit.ema > 0,
+        "ema_momentum": fit.ema or 0.99,
     }
-    if optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=weight_decay, **settings)
+    if fit.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=fit.weight_decay, **settings)
     return keras.optimizers.Adam(rate, **settings)
 
 

@@ -8,6 +8,7 @@ TensorFlow and on JAX. Every separator has one signature:
 Axis letters, the same everywhere: B batch, T samples, C channels, S sources, K features, D context width,
 F context frames. Context is (B, D) where it holds for the whole excerpt (labels) and (B, F, D) where it moves in time.
 
+- `options`: what may be set of them, and the names of all choices; loads no Keras.
 - `networks`: the separators by name.
 - `wave_unet`: the Wave-U-Net and its family (Stoller et al. 2018).
 - `band_split`: recurrent layers across the bands of the spectrum (Luo and Yu 2023).
@@ -21,10 +22,4 @@ F context frames. Context is (B, D) where it holds for the whole excerpt (labels
 - `losses`: what training minimises.
 - `separation`: a track of any length through a separator, in constant memory.
 - `earlier`: layers of earlier checkpoints.
-
-Importing this folder registers its layers and losses with Keras, so that `keras.saving.load_model` finds them.
 """
-
-from . import earlier, losses, networks
-
-__all__ = ["earlier", "losses", "networks"]

@@ -1,33 +1,19 @@
 """The band-split recurrent network (Luo and Yu 2023, IEEE/ACM TASLP 31, figure 1), for all sources at once."""
 
-from collections.abc import Collection
+from Options import checked
 
 import keras
 from keras import ops
 
 from .conditioning import Conditioner, Positions
 from .lengths import Padded
+from .options import BandSplit as Choices
 from .outputs import completed, emitted_sources
 from .recurrent import Recurrent
 from .spectrogram import InverseStft, Stft
 
 
-def band_split(
-    sources: int,
-    channels: int = 1,
-    *,
-    features: int = 32,
-    depth: int = 2,
-    zones: int = 4,
-    bands: int = 6,
-    frame_samples: int = 1024,
-    hop_samples: int = 256,
-    output: str = "consistent",
-    highpass_samples: int = 0,
-    conditioning: str = "none",
-    places: Collection[str] = ("bottleneck",),
-    frames: int | None = None,
-) -> keras.Model:
+def band_split(sources: int, channels: int = 1, frames: int | None = None, **options: object) -> keras.Model:
     """Splits the spectrum into bands, runs along time and across them, and masks the mixture's spectrum.
 
     Every band becomes a few features of each frame. Blocks of two recurrent layers follow: one runs along time, both
@@ -37,55 +23,49 @@ def band_split(
     Args:
         sources: S.
         channels: C of the mixture and of each source.
-        features: of each band and frame.
-        depth: blocks.
-        zones: ranges of the spectrum in which all bands are equally wide: each twice as wide as those of the one below.
-        bands: in each zone.
-        frame_samples: window of the short-time Fourier transform; even.
-        hop_samples: samples between two frames; at most three quarters of a frame.
-        output: `direct`, `difference` or `consistent` (`outputs.completed`).
-        highpass_samples: over which a running mean is taken off (`outputs.Highpass`), a power of 2; 0 for none.
-        conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
-        places: where: some of `conditioning.PLACES`. `input` is the spectrum, `encoder` the split, `bottleneck` what
-            one block hands the next, `decoder` what the masks are estimated from.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
+        options: keys of `options.BandSplit`. Of the places, `input` is the spectrum, `encoder` the split, `bottleneck`
+            what one block hands the next, `decoder` what the masks are estimated from.
 
     Returns:
         A functional model {"mixture": (B, T, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T, S, C),
         float32. `band_split_lengths` gives the T that fit.
 
     Raises:
-        ValueError: if a choice is unknown or two contradict each other.
+        ValueError: one line about the first option that is wrong or contradicts another.
     """
+    o = checked(Choices, options)
     mixture, labels = keras.Input((None, channels), name="mixture"), None
-    if conditioning != "none":
+    if o.conditioning != "none":
         labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
-    conditioner, emitted = Conditioner(labels, conditioning, places), emitted_sources(output, sources)
-    moments = Positions((hop_samples - 1) / 2, hop_samples, (hop_samples - 1) / 2)
-    widths = band_widths(frame_samples // 2 + 1, zones, bands)
+    conditioner, emitted = Conditioner(labels, o.conditioning, o.places), emitted_sources(o.output, sources)
+    moments = Positions((o.hop_samples - 1) / 2, o.hop_samples, (o.hop_samples - 1) / 2)
+    bins = o.frame_samples // 2 + 1
+    widths = band_widths(bins, o.zones, o.bands)
 
-    real, imaginary = Stft(frame_samples, hop_samples, name="stft")(mixture)
+    real, imaginary = Stft(o.frame_samples, o.hop_samples, name="stft")(mixture)
     spectrum = keras.layers.Concatenate(dtype="float32")([real, imaginary])
     spectrum = conditioner(spectrum, "input", moments, "input")
-    split = BandSplit(widths, bands, features, name="split")(spectrum)
+    split = BandSplit(widths, o.bands, o.features, name="split")(spectrum)
     split = conditioner(split, "encoder", moments, "split")
-    for block in range(1, depth + 1):
-        split = split + AlongTime(features, name=f"time_{block}")(split)
-        split = split + AcrossBands(features, name=f"bands_{block}")(split)
-        split = conditioner(split, "decoder" if block == depth else "bottleneck", moments, f"bands_{block}")
-    masks = BandMasks(widths, bands, frame_samples // 2 + 1, 2 * emitted * channels, name="masks")(split)
-    masks = keras.layers.Reshape((-1, frame_samples // 2 + 1, 2, emitted, channels), dtype="float32")(masks)
+    for block in range(1, o.depth + 1):
+        split = split + AlongTime(o.features, name=f"time_{block}")(split)
+        split = split + AcrossBands(o.features, name=f"bands_{block}")(split)
+        split = conditioner(split, "decoder" if block == o.depth else "bottleneck", moments, f"bands_{block}")
+    masks = BandMasks(widths, o.bands, bins, 2 * emitted * channels, name="masks")(split)
+    masks = keras.layers.Reshape((-1, bins, 2, emitted, channels), dtype="float32")(masks)
     parts = _product(real[..., None, :], imaginary[..., None, :], masks[:, :, :, 0], masks[:, :, :, 1])
-    flat = keras.layers.Reshape((-1, frame_samples // 2 + 1, emitted * channels), dtype="float32")
-    estimates = InverseStft(frame_samples, hop_samples, name="inverse_stft")(*map(flat, parts))
+    flat = keras.layers.Reshape((-1, bins, emitted * channels), dtype="float32")
+    estimates = InverseStft(o.frame_samples, o.hop_samples, name="inverse_stft")(*map(flat, parts))
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(estimates)
-    estimates = completed(estimates, mixture, output, conditioner, highpass_samples=highpass_samples)
+    estimates = completed(estimates, mixture, o.output, conditioner, highpass_samples=o.highpass_samples)
     inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
     return keras.Model(inputs, estimates, name="band_split")
 
 
-def band_split_lengths(wanted_samples: int, *, hop_samples: int = 256, **others: object) -> Padded:
+def band_split_lengths(wanted_samples: int, **options: object) -> Padded:
     """The lengths of a `band_split` for excerpts of at least `wanted_samples`: whole hops."""
+    hop_samples = checked(Choices, options).hop_samples
     return Padded(-(-wanted_samples // hop_samples) * hop_samples, hop_samples)
 
 

@@ -6,16 +6,14 @@ mixture evenly, and features are modulated by the context of their own moment. A
 appends zeros), so that at step 0 the conditioned network is the plain one; `outer` alone cannot.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import get_args
 
 import keras
 from keras import ops
 
 from .lengths import Positions
-
-PLACES = ("input", "encoder", "bottleneck", "decoder", "every", "output")
-"""Where: the mixture before the first convolution; after the convolutions of the way down, of the bottleneck, of the
-way up, or of all three; the sources, each of which is multiplied by its own entry, whatever the method."""
+from .options import Method
 
 CONCAT_PACE = 10
 """By what `Concat` multiplies its weights: an optimiser's steps then change the context this much faster.
@@ -198,7 +196,7 @@ class Concat(Conditioning):
         return *features_shape[:-1], features_shape[-1] + context_shape[-1]
 
 
-METHODS = {
+METHODS: dict[str, Callable[..., Conditioning]] = {
     "concat": Concat,
     "additive": Additive,
     "multiplicative": Multiplicative,
@@ -208,6 +206,7 @@ METHODS = {
     "outer": Outer,
 }
 """The layer of each method by its name in a configuration."""
+assert {"none", *METHODS} == {*get_args(Method)}
 
 
 class Conditioner:
@@ -216,15 +215,10 @@ class Conditioner:
     Args:
         context: a `keras.Input` (B, D) or (B, F, D), or None for a network without.
         method: among `METHODS`, or `none`.
-        places: some of `PLACES`.
-
-    Raises:
-        ValueError: if a method or place is unknown.
+        places: some of `options.PLACES`.
     """
 
     def __init__(self, context, method: str, places: Collection[str]):
-        require("conditioning", [method], ("none", *METHODS))
-        require("places", places, PLACES)
         self.context, self.method, self.places = (None if method == "none" else context), method, places
 
     def at(self, place: str) -> bool:
@@ -237,9 +231,3 @@ class Conditioner:
         if not self.at(place):
             return features
         return METHODS[self.method](**positions._asdict(), name=f"{name}_{self.method}")(features, self.context)
-
-
-def require(name: str, received: Collection[str], known: Collection[str]) -> None:
-    """Raises a ValueError that names the known choices where one received is not among them."""
-    if unknown := set(received) - set(known):
-        raise ValueError(f"expected {name} among {', '.join(known)}. Received: {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""A network of one source, asked for each part by its context: its weights do not depend on how many parts there are."""
+"""A network of one source, asked for each part by its context: its weights do not depend on the number of parts."""
 
 from collections.abc import Callable, Mapping
 

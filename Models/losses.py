@@ -9,15 +9,13 @@ A source that is silent in an excerpt has no energy to measure an error by. `log
 `multi_resolution_stft` then measure it by that of the mixture.
 """
 
-import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from . import spectrogram
+from . import options, spectrogram
 
 SILENT_ENERGY = 1e-6  # of an excerpt; below half a least significant bit of 16 over a second
 FLOOR = 1e-3  # decibels stop counting below -30 dB
@@ -145,31 +143,15 @@ def _mean(errors, counted):
     return ops.sum(of_each * counted, axis=1) / ops.maximum(ops.sum(counted, axis=1), 1)
 
 
-_ALL = (mse, l1, sum_squared, log_energy, si_sdr, magnitudes, multi_resolution_stft, bce)
-LOSSES = {loss.__name__: loss for loss in _ALL}
-_TERM = re.compile(r"((?P<weight>(\d+\.?\d*|\.\d+)(e-?\d+)?)\*)?(?P<name>\w+)(\((?P<output>\w+)\))?")
-
-
-def terms(expression: str) -> list[tuple[float, str, str]]:
-    """The weights, losses and outputs of an expression such as `l1+0.5*bce(present)`.
-
-    Raises:
-        ValueError: if it is no sum of names of `LOSSES`, each with a positive weight or none; the names are named.
-    """
-    matches = [_TERM.fullmatch(term) for term in expression.split("+")]
-    found = [(float(match["weight"] or 1), match["name"], match["output"] or "sources") for match in matches if match]
-    if len(found) < len(matches) or not all(0 < weight < math.inf and name in LOSSES for weight, name, _ in found):
-        raise ValueError(
-            f"expected a loss among {', '.join(LOSSES)}, or a weighted sum like l1+0.5*si_sdr. Received: {expression}"
-        )
-    return found
+LOSSES = {name: globals()[name] for name in options.LOSSES}
+"""The functions above by their names in a configuration."""
 
 
 def per_example(expression: str, example: Mapping[str, Any], outputs: Mapping[str, Any], counted=None):
     """The loss of each example, (B,), float32.
 
     Args:
-        expression: as of `terms`.
+        expression: as of `options.terms`.
         example: the truth by name, and whatever else it holds.
         outputs: what a network computed, by name.
         counted: which sources count (B, S); None for all.
@@ -178,7 +160,7 @@ def per_example(expression: str, example: Mapping[str, Any], outputs: Mapping[st
         ValueError: if a term is of an output that there is not, or whose truth the example does not hold.
     """
     total = 0.0
-    for weight, name, output in terms(expression):
+    for weight, name, output in options.terms(expression):
         if output not in outputs or output not in example:
             there = ", ".join(sorted({*outputs} & {*example}))
             raise ValueError(
@@ -193,7 +175,7 @@ class Objective(keras.layers.Layer):
     """An example and what a network computed of it, by name -> the loss of each example (B,), times its `weight`.
 
     Args:
-        expression: as of `terms`.
+        expression: as of `options.terms`.
         present_only: whether only the sources that are `present` in the example count: where the axis of sources is
             padded.
     """

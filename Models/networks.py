@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import keras
 
+from . import options
 from .band_split import band_split, band_split_lengths
 from .lengths import Lengths, Padded
 from .lstm_unet import lstm_unet, lstm_unet_lengths
@@ -17,10 +18,11 @@ from .wave_unet import wave_unet, wave_unet_lengths
 
 NETWORKS: dict[str, tuple[Callable[..., keras.Model], Callable[..., Lengths]]] = {
     "wave_unet": (wave_unet, wave_unet_lengths),
+    "unet_spectrogram": (unet_spectrogram, unet_spectrogram_lengths),
     "band_split": (band_split, band_split_lengths),
     "lstm_unet": (lstm_unet, lstm_unet_lengths),
-    "unet_spectrogram": (unet_spectrogram, unet_spectrogram_lengths),
 }
+assert NETWORKS.keys() == options.NETWORKS.keys()
 
 
 def separator(sources: int, channels: int, *, network: str, **choices: object) -> keras.Model:

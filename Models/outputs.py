@@ -5,18 +5,15 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
-from .conditioning import Conditioner, Positions, at_moments, require
-
-OUTPUTS = ("direct", "difference", "consistent")
+from .conditioning import Conditioner, Positions, at_moments
 
 
 def emitted_sources(output: str, sources: int) -> int:
     """How many sources a network emits itself.
 
     Raises:
-        ValueError: if the output is unknown, or `difference` is asked of a single source.
+        ValueError: if `difference` is asked of a single source.
     """
-    require("output", [output], OUTPUTS)
     if output == "difference" and sources < 2:
         raise ValueError("output 'difference' needs at least two sources. Received: sources=1")
     return sources - 1 if output == "difference" else sources
@@ -37,7 +34,7 @@ def completed(
     Args:
         estimates: what it emits.
         mixture: what it was given.
-        output: one of `OUTPUTS`.
+        output: one of `options.OUTPUTS`.
         conditioner: whose labels gate, if they do.
         highpass_samples: of `Highpass`; 0 for none.
         reach: samples of mixture on each side of an estimate on which it may depend, for `Muted`; None for masks, which
@@ -76,17 +73,9 @@ class Highpass(_Local):
     and nothing of one above rate / samples. Padded, what is beyond the edges mirrors what is within.
 
     Args:
-        samples: a power of 2; at most T where padded.
+        samples: a power of 2, above 1; at most T where padded.
         padded: whether as many samples come out.
-
-    Raises:
-        ValueError: if it is no power of 2 above 1.
     """
-
-    def __init__(self, samples: int, padded: bool = False, **kwargs):
-        super().__init__(samples, padded, **kwargs)
-        if samples < 2 or samples & (samples - 1):
-            raise ValueError(f"expected highpass_samples that are a power of 2, or 0 for none. Received: {samples}")
 
     def call(self, estimates):
         reach = self.samples - 1
@@ -149,7 +138,7 @@ class Completion(keras.layers.Layer):
     rest goes to those that they name.
 
     Args:
-        output: one of `OUTPUTS`.
+        output: one of `options.OUTPUTS`.
         positions: where the sources stand in the mixture.
     """
 

@@ -11,6 +11,7 @@ from Files import archive_fault
 import keras
 import numpy as np
 
+from . import earlier, networks  # noqa: F401  # or Keras would not know what stands in a checkpoint
 from .lengths import Lengths
 
 WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is margin; longer ones gain little and need more memory

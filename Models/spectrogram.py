@@ -70,11 +70,6 @@ def _overlap_added(framed, hop_samples: int):
 class _Transform(keras.layers.Layer):
     def __init__(self, frame_samples: int = 1024, hop_samples: int = 768, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if frame_samples % 2 or not 1 <= hop_samples <= 0.75 * frame_samples:
-            raise ValueError(
-                "expected an even frame_samples, and hop_samples of at most three quarters of it: beyond that next to "
-                f"nothing is left between two frames. Received: {frame_samples=}, {hop_samples=}"
-            )
         self.frame_samples, self.hop_samples = frame_samples, hop_samples
 
     def get_config(self):

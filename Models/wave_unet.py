@@ -1,12 +1,13 @@
 """The Wave-U-Net (Stoller, Ewert, Dixon 2018, arXiv 1806.03185, figure 1) in all its forms, with context."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
+from Options import checked
+
 import keras
 
-from .conditioning import Conditioner, require
+from .conditioning import Conditioner
 from .layers import (
     Clip,
     Decimate,
@@ -18,6 +19,7 @@ from .layers import (
     SkipAndDecimate,
 )
 from .lengths import Geometry, Ladder, Lengths, Padded, Positions
+from .options import WaveUNet
 from .outputs import completed, emitted_sources
 
 
@@ -54,31 +56,7 @@ RESAMPLINGS = {
 GROWTHS = {"add": lambda filters, level: filters * level, "double": lambda filters, level: filters * 2 ** (level - 1)}
 
 
-def wave_unet(
-    sources: int,
-    channels: int = 1,
-    *,
-    levels: int = 12,
-    filters: int = 24,
-    growth: str = "add",
-    down_size: int = 15,
-    up_size: int = 5,
-    stride: int = 2,
-    resampling: str = "linear",
-    resampling_size: int = 15,
-    depth: int = 1,
-    residual: bool = False,
-    normalisation: str = "none",
-    slope: float = 0.2,
-    padding: str = "valid",
-    activation: str = "tanh",
-    output: str = "difference",
-    highpass_samples: int = 0,
-    separate: bool = False,
-    conditioning: str = "none",
-    places: Collection[str] = ("bottleneck",),
-    frames: int | None = None,
-) -> keras.Model:
+def wave_unet(sources: int, channels: int = 1, frames: int | None = None, **options: object) -> keras.Model:
     """A Wave-U-Net: a ladder of blocks that lower the sample rate of features, and one that raises it again.
 
     Without padding it takes more mixture than it separates, and no source depends on how edges are padded.
@@ -86,133 +64,89 @@ def wave_unet(
     Args:
         sources: S.
         channels: C of the mixture and of each source.
-        levels: down-sampling blocks, and as many up-sampling blocks.
-        filters: features of the first level.
-        growth: features of the n-th level: `add`: n * filters. `double`: 2^(n - 1) * filters.
-        down_size: taps of the filters on the way down and in the bottleneck; odd.
-        up_size: taps of the filters on the way up; odd.
-        stride: how many times slower the next level is.
-        resampling: how features change their rate. `linear`: every stride-th is kept; straight lines go up. `learned`:
-            the same, with a learned weight between neighbours (section 3.2.3). `lowpass`: both ways through a fixed
-            sinc. `strided`: both ways through learned filters. The last two are Wave-U-Net-Pytorch's (Stoller 2019).
-        resampling_size: taps of the filters of `lowpass` and `strided`; odd, at least 2 * stride - 1.
-        depth: convolutions in a block.
-        residual: each block adds what came in, through a convolution of one tap, to what it computed.
-        normalisation: `none`, or `group` (`layers.GroupNorm`) after each convolution.
-        slope: of LeakyReLU below zero; the published code's, the paper does not say.
-        padding: `valid`, or `same`: sources as long as the mixture, edges seen as silence (the paper's M1 and M2).
-        activation: of what is emitted: `tanh`, or `linear`, clipped to [-1, 1] outside training.
-        output: `direct`, `difference` or `consistent` (`outputs.completed`).
-        highpass_samples: over which a running mean is taken off (`outputs.Highpass`), a power of 2; 0 as published.
-        separate: a ladder of its own for each emitted source instead of one for all.
-        conditioning: `none` or a method of `conditioning.METHODS` by which labels modulate features.
-        places: where: some of `conditioning.PLACES`.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
+        options: keys of `options.WaveUNet`.
 
     Returns:
         A functional model {"mixture": (B, T_in, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T_out, S, C),
         float32. `wave_unet_lengths` gives the lengths that fit.
 
     Raises:
-        ValueError: if a choice is unknown or two contradict each other.
+        ValueError: one line about the first option that is wrong or contradicts another.
     """
-    require("growth", [growth], GROWTHS)
-    require("resampling", [resampling], RESAMPLINGS)
-    require("normalisation", [normalisation], ("none", "group"))
-    require("padding", [padding], ("valid", "same"))
-    require("activation", [activation], ("tanh", "linear"))
-    if resampling in ("lowpass", "strided") and resampling_size < 2 * stride - 1:
-        raise ValueError(f"expected resampling_size >= {2 * stride - 1}. Received: {resampling_size}")
+    o = checked(WaveUNet, options)
     mixture, labels = keras.Input((None, channels), name="mixture"), None
-    if conditioning != "none":
+    if o.conditioning != "none":
         labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
-    conditioner, emitted = Conditioner(labels, conditioning, places), emitted_sources(output, sources)
-    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size, highpass_samples)
-    geometry = Geometry(ladder, padding)
-    margins, widths = geometry.margins, [GROWTHS[growth](filters, level) for level in range(1, levels + 2)]
+    conditioner, emitted = Conditioner(labels, o.conditioning, o.places), emitted_sources(o.output, sources)
+    ladder = ladder_of(o)
+    geometry = Geometry(ladder, o.padding)
+    margins, widths = geometry.margins, [GROWTHS[o.growth](o.filters, level) for level in range(1, o.levels + 2)]
     slower, faster = (
-        partial(change, stride=stride, padding=padding, size=resampling_size) for change in RESAMPLINGS[resampling]
+        partial(change, stride=o.stride, padding=o.padding, size=o.resampling_size)
+        for change in RESAMPLINGS[o.resampling]
     )
     middle = keras.layers.Cropping1D(margins[0], dtype="float32", name="heard")(mixture)
 
     def emitted_by_one(outputs: int, suffix: str = ""):
         """Mixture -> what one ladder emits (B, T_out, outputs)."""
-        block = _Block(conditioner, padding, depth, residual, normalisation, slope, suffix)
+        block = _Block(conditioner, o.padding, o.depth, o.residual, o.normalisation, o.slope, suffix)
 
         def down(features, level: int):
             """Features for the skip, and those of the level below."""
             name, width, margin = f"down_{level}", widths[level - 1], margins[level]
-            block_of = partial(block, features, name, "encoder", width, down_size, geometry.down(level))
+            block_of = partial(block, features, name, "encoder", width, o.down_size, geometry.down(level))
             if geometry.sparing:
                 return SkipAndDecimate(margin)(block_of(partial(DownConv1D, margin=margin)))
             features = block_of()
             return keras.layers.Cropping1D(margin)(features), slower(features)
 
         features, skips = conditioner(mixture, "input", Positions(), f"input{suffix}"), []
-        for level in range(1, levels + 1):
+        for level in range(1, o.levels + 1):
             skip, features = down(features, level)
             skips.append(skip)
-        features = block(features, "bottleneck", "bottleneck", widths[levels], down_size, geometry.down(levels + 1))
-        for level in range(levels, 0, -1):
+        features = block(
+            features, "bottleneck", "bottleneck", widths[o.levels], o.down_size, geometry.down(o.levels + 1)
+        )
+        for level in range(o.levels, 0, -1):
             features = keras.layers.Concatenate()([skips[level - 1], faster(features)])
-            features = block(features, f"up_{level}", "decoder", widths[level - 1], up_size, geometry.up(level))
+            features = block(features, f"up_{level}", "decoder", widths[level - 1], o.up_size, geometry.up(level))
         features = keras.layers.Concatenate(dtype="float32")([middle, features])
-        last = keras.layers.Conv1D(outputs, 1, activation=activation, dtype="float32", name=f"sources{suffix}")
+        last = keras.layers.Conv1D(outputs, 1, activation=o.activation, dtype="float32", name=f"sources{suffix}")
         return last(features)
 
-    if separate:
+    if o.separate:
         each = [emitted_by_one(channels, f"_of_{n}") for n in range(1, emitted + 1)]
         flat = keras.layers.Concatenate(dtype="float32")(each) if emitted > 1 else each[0]
     else:
         flat = emitted_by_one(emitted * channels)
-    if activation == "linear":
+    if o.activation == "linear":
         flat = Clip(dtype="float32")(flat)
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(flat)
-    reach, padded = ladder.skip_margins()[0], padding == "same"
+    reach, padded = ladder.skip_margins()[0], o.padding == "same"
     estimates = completed(
-        estimates, mixture, output, conditioner, highpass_samples=highpass_samples, reach=reach, padded=padded
+        estimates, mixture, o.output, conditioner, highpass_samples=o.highpass_samples, reach=reach, padded=padded
     )
-    if (activation, output) == ("linear", "difference"):  # the last source has not been clipped yet
+    if (o.activation, o.output) == ("linear", "difference"):  # the last source has not been clipped yet
         estimates = Clip(dtype="float32")(estimates)
     inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
     return keras.Model(inputs, estimates, name="wave_unet")
 
 
-def wave_unet_lengths(
-    wanted_samples: int,
-    *,
-    levels: int = 12,
-    down_size: int = 15,
-    up_size: int = 5,
-    stride: int = 2,
-    depth: int = 1,
-    resampling: str = "linear",
-    resampling_size: int = 15,
-    padding: str = "valid",
-    highpass_samples: int = 0,
-    **others: object,
-) -> Lengths:
+def wave_unet_lengths(wanted_samples: int, **options: object) -> Lengths:
     """The lengths of a `wave_unet`; with `same` padding, those of one for excerpts of at least `wanted_samples`."""
-    ladder = ladder_of(levels, down_size, up_size, stride, depth, resampling, resampling_size, highpass_samples)
-    if padding == "valid":
+    o = checked(WaveUNet, options)
+    ladder = ladder_of(o)
+    if o.padding == "valid":
         return ladder
     return Padded(-(-wanted_samples // ladder.stride_samples) * ladder.stride_samples, ladder.stride_samples)
 
 
-def ladder_of(
-    levels: int,
-    down_size: int,
-    up_size: int,
-    stride: int,
-    depth: int,
-    resampling: str,
-    resampling_size: int,
-    highpass_samples: int = 0,
-) -> Ladder:
-    """The lengths of the valid filters that these choices make."""
-    filtered = resampling in ("lowpass", "strided")
-    edge = max(0, highpass_samples - 1)
-    return Ladder(levels, down_size, up_size, stride, depth, resampling_size if filtered else 1, edge)
+def ladder_of(o: WaveUNet) -> Ladder:
+    """The lengths of the valid filters that these options make."""
+    resampling_size = o.resampling_size if o.resampling in ("lowpass", "strided") else 1
+    edge = max(0, o.highpass_samples - 1)
+    return Ladder(o.levels, o.down_size, o.up_size, o.stride, o.depth, resampling_size, edge)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import Config
+import Options
 from Experiment import Experiment, RunFolder, register
 
 import pytest
@@ -44,7 +45,7 @@ def test_help_tells_every_setting_and_loads_nothing_heavy(tmp_path, script):
         "Evaluate.py": Config.Evaluate,
     }.get(script)
     if schema:
-        for key, value in Config.flat(Config.to_dict(schema())):
+        for key, value in Options.flat(Options.to_dict(schema())):
             assert f"  {key}={value if key != 'data.sums.accompaniment' else ''}" in done.stdout or "sums" in key, key
         assert "Folder of a prepared data set" in done.stdout or "Folder of the prepared data set" in done.stdout
     if script in ("Training.py", "Test.py", "Evaluate.py"):
@@ -121,7 +122,7 @@ def test_names_stay_as_typed(tmp_path, monkeypatch, name):
 )
 def test_what_else_a_word_means_its_key_decides(word, key, value):
     name, _, text = word.partition("=")
-    config = Config.resolve(Config.Training, Config.PRESETS, [], Config.nested({name: Config.Word(text)}))
+    config = Config.resolve(Config.Training, Config.PRESETS, [], Options.nested({name: Options.Word(text)}))
     assert getattr(getattr(config, key[0]), key[1]) == value
 
 

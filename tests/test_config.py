@@ -3,6 +3,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import Config
+import Options
+from Models.options import NETWORKS, UNetSpectrogram, WaveUNet
 
 import pytest
 from pydantic import Field
@@ -10,17 +12,20 @@ from pydantic import Field
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Net(Config.Group):
+Gain = Annotated[float, Field(ge=0, le=4)]
+
+
+class Net(Options.Options):
     levels: Annotated[int, Field(ge=1)] = 3
     loss: Literal["mse", "log_energy"] = "mse"
     condition: Literal["none", "film"] = "film"
-    sources: Config.Names = ("vn", "vc")
-    gain: Config.GainRange = (0.5, 1.0)
+    sources: Options.Names = ("vn", "vc")
+    gain: Options.Range[Gain] = (0.5, 1.0)
     rate: float = 0.1
     weights: str | None = "w"
 
 
-class Tiny(Config.Group):
+class Tiny(Options.Options):
     name: str = ""
     fresh: bool = False
     seed: int = 1
@@ -123,7 +128,7 @@ def test_later_presets_win_and_the_command_line_wins_over_all():
 def test_another_runs_configuration_serves_as_a_preset(tmp_path):
     config = resolve({"seed": 5, "net": {"weights": "null", "gain": [0, 1]}}, "deep")
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(Config.to_dict(config)))
+    path.write_text(json.dumps(Options.to_dict(config)))
     assert resolve({}, str(path)) == config
     path.write_text("{")
     with pytest.raises(ValueError, match="config.json is not json: "):
@@ -136,8 +141,8 @@ def test_another_runs_configuration_serves_as_a_preset(tmp_path):
 
 
 def test_a_seed_of_sacreds_own_does_not_disturb_a_schema_without_one():
-    assert Config.from_dict(Net, {"levels": 2, "seed": 123}) == Net(levels=2)
-    assert Config.from_dict(Tiny, {"seed": 123}).seed == 123
+    assert Options.from_dict(Net, {"levels": 2, "seed": 123}) == Net(levels=2)
+    assert Options.from_dict(Tiny, {"seed": 123}).seed == 123
 
 
 # ---------------------------------------------------------------- the project's own schemas
@@ -149,10 +154,10 @@ SCHEMAS = [Config.Training, Config.Test, Config.Evaluate]
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_every_key_is_documented_and_every_default_valid(schema):
     groups = [schema, *(f.annotation for f in schema.model_fields.values() if hasattr(f.annotation, "model_fields"))]
-    for group in [*groups, *Config.NETWORKS.values()]:
+    for group in [*groups, *NETWORKS.values()]:
         for name, field in group.model_fields.items():
             assert field.description or hasattr(field.annotation, "model_fields"), name
-    assert Config.from_dict(schema, json.loads(json.dumps(Config.to_dict(schema())))) == schema()
+    assert Options.from_dict(schema, json.loads(json.dumps(Options.to_dict(schema())))) == schema()
 
 
 @pytest.mark.parametrize("name", Config.PRESETS)
@@ -220,15 +225,25 @@ STOLLER = {  # arXiv 1806.03185, table 1 and section 5.1: context, output, upsam
 def test_the_published_wave_u_nets(name):
     config = Config.resolve(Config.Training, Config.PRESETS, [name], {})
     model, data = config.model, config.data
-    assert isinstance(model, Config.WaveUNet)
+    assert isinstance(model, WaveUNet)
     found = (model.padding, model.output, model.resampling, data.channels, len(data.sources), data.sample_rate_hz)
     assert found == STOLLER[name]
     assert (model.levels, model.down_size, model.up_size, model.slope) == (12, 15, 5, 0.2)
     assert data.sources[-1] == "vocals"  # the original's order, whose last source is the difference
 
 
-def test_every_preset_tells_its_origin():
-    assert set(Config.ORIGINS) == set(Config.PRESETS)
+@pytest.mark.parametrize("name", Config.PRESETS)
+def test_every_preset_tells_its_origin_and_how_to_train_it_to_what_score(name):
+    assert Config.ORIGINS[name]
+    remarks = [line for line in (ROOT / "Presets" / f"{name}.toml").read_text().splitlines() if line.startswith("#")]
+    assert f"#     python Training.py with {name} data.prepared=" in "\n".join(remarks)
+    assert any(line.startswith("# Expected: ") for line in remarks)
+
+
+def test_a_preset_that_is_based_on_another_changes_no_more_than_it_says():
+    urmp, wide = (Config.resolve(Config.Training, Config.PRESETS, [name], {}) for name in ("urmp", "urmp_wide"))
+    changes = Options.changes(*(dict(Options.flat(Options.to_dict(config))) for config in (urmp, wide)))
+    assert changes == ["data.output_samples was 16384 and is 147461", "training.batch_size was 64 and is 33"]
 
 
 def trained(*names: str, **model: object) -> Config.Training:
@@ -237,9 +252,9 @@ def trained(*names: str, **model: object) -> Config.Training:
 
 def test_another_network_keeps_what_all_networks_have_and_forgets_the_rest():
     model = trained("demo", network="unet_spectrogram").model
-    assert isinstance(model, Config.UNetSpectrogram)
+    assert isinstance(model, UNetSpectrogram)
     assert (model.conditioning, model.places, model.output) == ("film", ("every", "output"), "consistent")
-    assert model.levels == Config.UNetSpectrogram(network="unet_spectrogram").levels  # not the demo's
+    assert model.levels == UNetSpectrogram().levels  # not the demo's
     assert trained("demo", network="wave_unet").model == trained("demo").model
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import Config
 import Experiment
 import Metrics
+import Options
 import Utils
 from Files import Output
 from Input.sources import Sources
@@ -504,7 +505,7 @@ def run(make_prepared):
     names = ("fl", "sax", "vc", "vn")
     config = Config.Training(data={"prepared": str(prepared.root), "sources": names, "sample_rate_hz": RATE_HZ})
     Path("runs/r").mkdir(parents=True)
-    Path("runs/r/config.json").write_text(Utils.json_text(Config.to_dict(config)))
+    Path("runs/r/config.json").write_text(Utils.json_text(Options.to_dict(config)))
     for probe, (kept, leaked) in {"": (0.9, 0), "no_labels": (0, 0), "all_labels": (0.5, 0.1)}.items():
         out = Utils.estimates_dir("runs/r", "test", probe)
         for track in prepared.split("test"):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import Config
+import Options
 from Experiment import Experiment, RunFolder, folder_of, register
 from Utils import BEST, STATE, errors_in_one_line
 
@@ -33,7 +33,7 @@ def tiny_experiment(result=lambda tree: tree):
         if made.mistake:
             raise made.mistake
         (folder_of(_run) / "weights").touch()
-        return result(Config.to_dict(Config.from_dict(Tiny, _config)))
+        return result(Options.to_dict(Options.from_dict(Tiny, _config)))
 
     return made
 
@@ -50,7 +50,7 @@ def stored(run, file="config.json"):
 def test_sacred_stores_and_passes_on_what_the_schema_says(experiment):
     run = command(experiment, "with deep flag=false net.weights=null net.sources=fl,ob name=a")
     expected = resolve({"flag": False, "net": {"weights": None, "sources": ["fl", "ob"]}, "name": "a"}, "deep")
-    assert run.result == run.config == stored("a") == Config.to_dict(expected)
+    assert run.result == run.config == stored("a") == Options.to_dict(expected)
     assert stored("a", "run.json")["meta"]["named_configs"] == ["deep"]
     assert stored("a", "run.json")["meta"]["config_updates"]["flag"] == "false"
 
@@ -237,13 +237,14 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {root!r})
 import Config
+import Options
 from Experiment import Experiment, register
 from Utils import errors_in_one_line
 experiment = register(Experiment("script"), Config.Training)
 
 @experiment.main
 def main(_config):
-    print(Config.from_dict(Config.Training, _config).training.xla)
+    print(Options.from_dict(Config.Training, _config).training.xla)
 
 if __name__ == "__main__":
     with errors_in_one_line("script.py"):

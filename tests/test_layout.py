@@ -13,14 +13,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {  # folder or file: what it may import besides the standard library and, relatively, itself
-    "Models": {"Files", "keras", "numpy"},
-    "Input": {"Files", "av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
-    "Learning": {"Files", "keras", "numpy", "tensorboardX"},
+    "Models": {"Files", "Options", "keras", "numpy", "pydantic"},
+    "Input": {"Files", "Options", "av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
+    "Learning": {"Files", "Options", "keras", "numpy", "pydantic", "tensorboardX"},
     "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy"},
-    "Config.py": {"Files", "pydantic"},
-    "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Utils"}
+    "Config.py": {"Input", "Learning", "Models", "Options", "pydantic"},
+    "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Options", "Utils"}
     | {"joblib", "keras", "matplotlib", "numpy", "pandas", "pydantic"},
-    "Experiment.py": {"Config", "Files", "Utils", "sacred"},
+    "Experiment.py": {"Config", "Files", "Options", "Utils", "sacred"},
+    "Options.py": {"Files", "pydantic"},
     "Files.py": set(),
     "Utils.py": {"Files", "numpy", "tqdm"},
 }
@@ -36,6 +37,7 @@ SHARED = {
     "Actions",
     "Experiment",
     "Files",
+    "Options",
     "Utils",
     "Models",
     "Input",
@@ -156,6 +158,7 @@ def house(tmp_path):
     write(tmp_path, "Actions/__init__.py", '"""A."""\n')
     write(tmp_path, "Actions/task.py", '"""T."""\nimport Config\nfrom Learning.devices import Devices\n')
     write(tmp_path, "Files.py", '"""F."""\n')
+    write(tmp_path, "Options.py", '"""O."""\nimport pydantic\n')
     write(tmp_path, "Utils.py", '"""U."""\n')
     write(tmp_path, "Training.py", "import keras\nimport Config\nfrom Models import Up\n")
     write(tmp_path, "Test.py", "import Utils\n")
@@ -179,7 +182,7 @@ def test_the_checks_pass_a_sound_house(house):
         ("Models/layers.py", "def f():\n    import jax.numpy as jnp"),
         ("Models/layers.py", "from Input import pipeline"),
         ("Models/layers.py", "from Models.layers import Up"),
-        ("Models/layers.py", "from .. import Config"),
+        ("Models/layers.py", "from .. import Options"),
         ("Input/__init__.py", "import tensorflow"),
         ("Input/synthetic/__init__.py", "from ...Utils import progress"),
         ("Metrics/__init__.py", "import keras"),
@@ -190,6 +193,7 @@ def test_the_checks_pass_a_sound_house(house):
         ("Actions/task.py", "import sacred"),
         ("Actions/task.py", "from Training import train"),
         ("Files.py", "import Utils"),
+        ("Options.py", "from Models.options import LOSSES"),
         ("Utils.py", "import sacred"),
         ("Test.py", "from Training import train"),
     ],
@@ -215,9 +219,9 @@ def test_a_missing_docstring_is_found(house, text):
     assert found.startswith("Models/layers.py")
 
 
-def test_a_wheel_holds_the_command_the_scripts_and_the_floors_and_nothing_else():
+def test_a_wheel_holds_the_command_the_scripts_the_floors_and_the_presets_and_nothing_else():
     built = subprocess.run([sys.executable, "-c", OUTPUTS], cwd=ROOT, capture_output=True, text=True, check=True)
-    folders = [folder for folder in FLOORS if not folder.endswith(".py")]
+    folders = ["Presets", *(folder for folder in FLOORS if not folder.endswith(".py"))]
     below = [path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     files = [*below, *(path.relative_to(ROOT) for path in ROOT.glob("*.py"))]
     expected = [f"vimss/home/{path.as_posix()}" for path in files if "__pycache__" not in path.parts]

@@ -6,6 +6,7 @@ import json
 
 from Learning.devices import Devices
 from Learning.loop import Interrupted, Loop, Rules
+from Learning.options import Fit
 from Learning.recipe import optimizer
 from Learning.state import Course, read_course, restore, save_state
 from Learning.watchers import Bar, Log, Waiting, Watcher
@@ -43,7 +44,7 @@ class Fixture:
     def __init__(self, folder, losses=(), **recipe):
         keras.utils.set_random_seed(1)
         self.model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
-        self.model.compile(optimizer(0.01, steps=20, **recipe), "mse")
+        self.model.compile(optimizer(Fit(steps=20, validate_every=20, **recipe), 0.01), "mse")
         if losses:
             told = iter(losses)
             self.model.evaluate = lambda *_, **__: {"loss": next(told)}

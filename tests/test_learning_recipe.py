@@ -1,5 +1,6 @@
 """How the weights change: schedules by their formulas, and Adam, clipping, accumulation and averages in plain numpy."""
 
+from Learning.options import Fit
 from Learning.recipe import Warmup, optimizer
 
 import keras
@@ -26,10 +27,13 @@ def test_the_rate_follows_its_formula(step):
         "cosine": RATE * cosine,
     }
     for decay, rate in expected.items():
-        settings = {"steps": 1_000, "decay": decay, "decay_rate": 0.5, "decay_steps": 200}
-        assert rate_at(optimizer(RATE, **settings), step) == pytest.approx(rate, rel=1e-5, abs=1e-9)
-        warmed = rate_at(optimizer(RATE, **settings, warmup_steps=10), step)
-        assert warmed == pytest.approx(rise * rate, rel=1e-5, abs=1e-9)
+        keys = {"steps": 1_000, "validate_every": 500, "decay": decay, "decay_rate": 0.5, "decay_steps": 200}
+        fit = Fit(**keys, learning_rate=RATE)
+        assert rate_at(optimizer(fit), step) == pytest.approx(rate, rel=1e-5, abs=1e-9)
+        assert rate_at(optimizer(fit, RATE / 10), step) == pytest.approx(rate / 10, rel=1e-5, abs=1e-9)
+        if decay != "plateau":
+            warmed = rate_at(optimizer(Fit(**keys, learning_rate=RATE, warmup_steps=10)), step)
+            assert warmed == pytest.approx(rise * rate, rel=1e-5, abs=1e-9)
 
 
 @pytest.mark.parametrize("inner", [RATE, keras.optimizers.schedules.CosineDecay(RATE, 50)])
@@ -83,7 +87,7 @@ def test_weights_change_as_by_hand(settings):
     weights = random.normal(size=(4, 2))  # the last row is the bias
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.set_weights([weights[:3], weights[3]])
-    model.compile(optimizer(RATE, steps=100, **settings), "mse")
+    model.compile(optimizer(Fit(learning_rate=RATE, **settings)), "mse")
     for x, y in batches:
         model.train_on_batch(x.astype(np.float32), y.astype(np.float32))
     names = {"weight_decay": "decay", "clip_norm": "clip", "accumulate": "accumulate", "ema": "ema"}

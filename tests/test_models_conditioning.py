@@ -1,4 +1,5 @@
-from Models.conditioning import METHODS, PLACES, Additive, Attention, Conditioner, FiLM, Positions, at_moments, require
+from Models.conditioning import METHODS, Additive, Attention, Conditioner, FiLM, Positions, at_moments
+from Models.options import PLACES
 
 import keras
 import numpy as np
@@ -216,17 +217,3 @@ def test_a_layer_knows_where_it_stands():
     conditioned = Conditioner(labels, "film", ["every"])(features, "decoder", Positions(3, 2, 1, 5), "up_1")
     (layer,) = (layer for layer in keras.Model([features, labels], conditioned).layers if isinstance(layer, FiLM))
     assert layer.name == "up_1_film" and layer.positions == (3, 2, 1, 5)
-
-
-@pytest.mark.parametrize(
-    "method, places, message",
-    [
-        ("flim", ["every"], "expected conditioning among none, concat, .*outer. Received: flim$"),
-        ("film", ["top", "all"], "expected places among input, .*, output. Received: all, top$"),
-        ("none", ["top"], "expected places among .* Received: top$"),
-    ],
-)
-def test_conditioning_that_there_is_not(method, places, message):
-    with pytest.raises(ValueError, match=message):
-        Conditioner(None, method, places)
-    require("colour", ["red"], ("red", "blue"))

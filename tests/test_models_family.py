@@ -61,7 +61,9 @@ model_of = cache(built)  # for tests that change nothing
 
 
 def lengths_of(number: int, wanted: int = 20) -> Lengths:
-    return wave_unet_lengths(wanted, **VARIANTS[number])
+    choices = {**VARIANTS[number]}
+    del choices["channels"]
+    return wave_unet_lengths(wanted, **choices)
 
 
 def ladder(number: int) -> Ladder:

@@ -2,11 +2,10 @@
 
 from functools import cache
 
-import Config
 from Models import networks
-from Models.conditioning import METHODS, PLACES, FiLM
+from Models.conditioning import METHODS, FiLM
 from Models.lengths import Ladder
-from Models.outputs import OUTPUTS
+from Models.options import OUTPUTS, PLACES
 from Models.wave_unet import wave_unet
 
 import keras
@@ -184,10 +183,3 @@ def test_labels_reach_the_sources_through_features_unless_they_gate(network, out
         model = networks.separator(3, 1, **choices, output=output, conditioning="film", places=places)
         one, other = outputs(model, mixture, LABELS)
         assert (np.abs(one - other).max() > 1e-4) == gated
-
-
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_a_configuration_knows_every_network_and_each_of_its_keys(name):
-    builder, _ = networks.NETWORKS[name]
-    taken = {*builder.__kwdefaults__} - {"frames"}
-    assert {*Config.NETWORKS[name].model_fields} - {"network"} == taken

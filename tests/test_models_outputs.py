@@ -1,7 +1,8 @@
 """The last stage of every network: silence stays silence, and sources have no offset of their own."""
 
 from Models import networks
-from Models.outputs import OUTPUTS, Highpass
+from Models.options import OUTPUTS
+from Models.outputs import Highpass
 from Models.separation import separate
 
 import keras
@@ -116,8 +117,8 @@ def test_a_constant_leaves_nothing_at_all(padded):
 
 @pytest.mark.parametrize("samples", [1, 3, 24, -4])
 def test_a_mean_of_which_there_are_no_halves(samples):
-    with pytest.raises(ValueError, match=f"a power of 2, or 0 for none. Received: {samples}"):
-        Highpass(samples)
+    with pytest.raises(ValueError, match=f"^'highpass_samples' must be .*; received {samples}$"):
+        built("wave_unet", highpass_samples=samples)
 
 
 @each_separator

@@ -3,8 +3,9 @@ from functools import partial
 
 import Config
 from Models import networks
-from Models.conditioning import METHODS, PLACES
+from Models.conditioning import METHODS
 from Models.losses import LOSSES
+from Models.options import PLACES
 from Models.separation import separate
 from Models.unet_spectrogram import _Blocks, unet_spectrogram, unet_spectrogram_lengths
 
@@ -79,10 +80,21 @@ def test_lengths_halve_as_often_as_the_network_does(wanted):
     assert outputs(model, excerpts(lengths.samples)).shape == (1, lengths.samples, 2, 1)
 
 
-@pytest.mark.parametrize("choices", [{"levels": 1}, {"levels": 5, "frame_samples": 32}, {"frame_samples": 100}])
-def test_frames_that_do_not_halve(choices):
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"levels": 1}, "^'levels' must be greater than or equal to 2; received 1$"),
+        (
+            {"levels": 5, "frame_samples": 32, "hop_samples": 24},
+            r"of 2\^\(levels \+ 1\), not 32 with levels=5$",
+        ),
+        ({"frame_samples": 1_088}, r"of 2\^\(levels \+ 1\), not 1088 with levels=6$"),
+        ({"hop_samples": 769}, "at most three quarters of it, not 1024 and 769$"),
+    ],
+)
+def test_frames_that_do_not_halve_or_would_not_come_back(choices, message):
     for build in (partial(unet_spectrogram, 2), partial(unet_spectrogram_lengths, 100)):
-        with pytest.raises(ValueError, match=r"^expected at least 2 levels, and .* Received: levels="):
+        with pytest.raises(ValueError, match=message):
             build(**choices)
 
 

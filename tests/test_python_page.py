@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import Config
+import Options
 import Utils
 import vimss
 from Files import Output
@@ -39,7 +40,7 @@ def test_what_is_trained_from_python_is_a_run_that_the_scripts_take(page, capsys
     rows = Path("runs/from_python/log.jsonl").read_text().splitlines()
     assert page["best_loss"] == min(json.loads(row)["validation_loss"] for row in rows)
     stored = Utils.run_config("runs/from_python")
-    assert Config.from_dict(Config.Training, stored) == page["config"]
+    assert Options.from_dict(Config.Training, stored) == page["config"]
     assert call("Test.py", "with", "run=runs/from_python") == 0
     assert call("Evaluate.py", "with", "run=runs/from_python") == 0
     assert call("Separate.py", "mixture.wav", "--run", "runs/from_python", "--labels", "vn,fl,cl", "--float32") == 0

@@ -8,6 +8,7 @@ import Actions.task as Task
 import Actions.training as Training
 import Config
 import Learning.loop
+import Options
 import Utils
 from Input.prepared import Prepared
 from Learning.devices import Devices
@@ -28,7 +29,7 @@ SMALL = (
 
 def resolved(*words: str) -> Config.Training:
     keys = dict(word.split("=", 1) for word in (*SMALL[1:], *words))
-    return Config.resolve(Config.Training, Config.PRESETS, ["demo"], Config.nested(keys))
+    return Config.resolve(Config.Training, Config.PRESETS, ["demo"], Options.nested(keys))
 
 
 def arrays(folder: Path | str) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 HOME = Path(__file__).parent / "home"
 if not HOME.is_dir():  # a checkout
     HOME = Path(__file__).resolve().parents[1]
-NAMES = ("Actions", "Config", "Experiment", "Files", "Input", "Learning", "Metrics", "Models", "Utils")
+NAMES = ("Actions", "Config", "Experiment", "Files", "Input", "Learning", "Metrics", "Models", "Options", "Utils")
 for _name in NAMES:
     _file = getattr(sys.modules.get(_name), "__file__", None)
     if _file and not Path(_file).resolve().is_relative_to(HOME.resolve()):
@@ -52,8 +52,9 @@ def configuration(*presets: str, **settings: object) -> "Training":
         ValueError: one line about the first mistake.
     """
     import Config
+    import Options
 
-    updates = Config.nested({key.replace("__", "."): value for key, value in settings.items()})
+    updates = Options.nested({key.replace("__", "."): value for key, value in settings.items()})
     return Config.resolve(Config.Training, Config.PRESETS, presets, updates)
 
 
@@ -68,14 +69,14 @@ def train(config: "Training", run_dir: str | Path) -> float:
         FileNotFoundError, ValueError: if the data set does not fit, the folder is no run's or of another configuration,
             another process trains it, or a loss is no number.
     """
-    import Config
+    import Options
     from Actions.data import require_trainable_here
     from Experiment import run_folder
 
     if config.training.processes > 1:
         raise ValueError("expected training.processes=1; several processes train by Training.py")
     require_trainable_here(config)
-    with run_folder(Path(run_dir), Config.to_dict(config)):
+    with run_folder(Path(run_dir), Options.to_dict(config)):
         from Actions import training
 
         return training.train(config, Path(run_dir)).best or float("nan")
@@ -96,9 +97,10 @@ def test(run: str | Path, split: str | Sequence[str] = "test", **settings: objec
         FileNotFoundError, ValueError: as Test.py says in one line.
     """
     import Config
+    import Options
     from Actions.testing import test
 
-    config = Config.from_dict(Config.Test, {"run": str(run), "split": split, **settings})
+    config = Options.from_dict(Config.Test, {"run": str(run), "split": split, **settings})
     return {what: loss for what, loss, _ in test(config)}
 
 
@@ -115,9 +117,10 @@ def evaluate(**settings: object) -> Mapping[str, "pandas.DataFrame"]:
         FileNotFoundError, ValueError: as Evaluate.py says in one line.
     """
     import Config
+    import Options
     from Actions.evaluation import evaluate
     from Metrics import read_scores
 
-    config = Config.from_dict(Config.Evaluate, settings)
+    config = Options.from_dict(Config.Evaluate, settings)
     found = {what: out / "scores.csv" for what, out, _ in evaluate(config)}
     return {what: read_scores([path]) for what, path in found.items() if not what.endswith(", probes")}
