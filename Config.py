@@ -51,6 +51,9 @@ class Data(Options):
     """Classes that the model emits, in the order of its outputs: instruments of the data set, or sums of them."""
     sums: dict[Name, Names] = {"accompaniment": ("bass", "drums", "other")}
     """The instruments of each source that holds several."""
+    targets: Literal["classes", "parts"] = "classes"
+    """What is separated: `classes`, each the sum of its parts, or `parts`: every player by himself, any number of them,
+    each asked for by the label of his class."""
     sample_rate_hz: int = Field(22_050, ge=1_000, le=192_000)
     """Rate of the prepared audio and of the model, in Hz."""
     channels: int = Field(1, ge=1, le=2)
@@ -92,6 +95,14 @@ class Training(Options):
     def _has_a_name_for_all(self) -> "Training":
         if self.training.processes > 1 and not self.name:
             raise ValueError("must have a name=... that all training.processes share")
+        if self.data.targets == "parts":
+            if self.model.conditioning == "none" or set(self.model.places) == {"output"}:
+                raise ValueError(
+                    "must have model.conditioning and model.places within the network, such as film and every, with "
+                    "data.targets=parts: each part is asked for by its label"
+                )
+            if self.model.output == "difference":
+                raise ValueError("must have model.output=direct or consistent with data.targets=parts")
         return self
 
 
@@ -130,6 +141,8 @@ class Evaluate(Options):
     """Which of the sources of anybody's `estimates` to score; empty takes all."""
     sums: dict[Name, Names] = {}
     """The instruments of each source of `estimates` that holds several: sums.accompaniment=bass,drums,other"""
+    targets: Literal["classes", "parts"] = "classes"
+    """What anybody's `estimates` are of: `classes`, or `parts`, one by one as 1_vn.wav, 2_vn.wav."""
     mixture: Literal["sum", "recorded"] = "sum"
     """What was separated into anybody's `estimates`: the sum of the references, or the recorded mixture."""
     probes: Distinct[Probe] = ()

@@ -26,12 +26,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line and separates file after file."""
     options = _parser().parse_args(arguments)
     with Utils.errors_in_one_line("Separate.py"):
-        from Actions.data import configuration_of, require_known
+        from Actions.data import configuration_of, wanted_stems
 
         config = configuration_of(options.run)
         Utils.run_checkpoint(options.run)
-        require_known(config, options.labels, options.stems)
-        stems = tuple(options.stems or options.labels or config.data.sources)
+        stems = wanted_stems(config, options.labels, options.stems)
         paths = audio_files(options.files)
         require_apart(paths, options.out, options.filename)
 
@@ -108,7 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, required=True, help="the folder of a run, like runs/demo")
     parser.add_argument("-o", "--out", type=Path, default=Path("separated"), metavar="DIR", help="(default: separated)")
     parser.add_argument(
-        "--labels", type=_names, default=[], metavar="vn,vc", help="the sources that play, for a conditioned run"
+        "--labels",
+        type=_names,
+        default=[],
+        metavar="vn,vc",
+        help="the class of each source that plays",
     )
     parser.add_argument(
         "--stems", type=_names, default=[], metavar="vn", help="write only these (default: those of --labels, or all)"

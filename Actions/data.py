@@ -111,28 +111,39 @@ def configuration_of(run_dir: str | Path) -> Config.Training:
         ) from None
 
 
-def require_known(config: Config.Training, labels: Sequence[str], stems: Sequence[str]) -> None:
-    """Checks the sources that are named to a run.
+def wanted_stems(config: Config.Training, labels: Sequence[str], stems: Sequence[str] = ()) -> tuple[str, ...]:
+    """The sources of a recording that a run is to give back.
 
     Args:
         config: the run's.
-        labels: the sources that are said to play.
-        stems: the sources that are wanted.
+        labels: the class of each source that plays.
+        stems: those that are wanted; if none are named, those that play, or all.
 
     Raises:
         ValueError: if a name is unknown, or the run needs labels and has none.
     """
-    known = config.data.sources
-    for what, names in (("labels", labels), ("stems", stems)):
+    named = stem_names(config.data, labels)
+    for what, names, known in (("labels", labels, config.data.sources), ("stems", stems, named)):
         if unknown := sorted(set(names) - set(known)):
             raise ValueError(f"{what}: this run does not know {', '.join(unknown)}; it knows {', '.join(known)}")
     if config.model.conditioning != "none" and not labels:
-        raise ValueError(f"this run needs labels, the sources that play, among {', '.join(known)} (--labels a,b)")
+        raise ValueError(
+            f"this run needs labels, the sources that play, among {', '.join(config.data.sources)} (--labels a,b)"
+        )
+    playing = named if config.data.targets == "parts" else tuple(dict.fromkeys(labels))
+    return tuple(stems) or playing or named
+
+
+def stem_names(data: Config.Data, labels: Sequence[str]) -> tuple[str, ...]:
+    """What a run separates a recording into, in its order, given the class of each source that plays."""
+    if data.targets == "parts":
+        return tuple(f"{number}_{label}" for number, label in enumerate(labels, 1))
+    return data.sources
 
 
 def sources_of(data: Config.Data) -> Sources:
     """What the model emits."""
-    return Sources(data.sources, data.sums)
+    return Sources(data.sources, data.sums, data.targets)
 
 
 def opened(prepared: str, run_dir: str) -> Prepared:

@@ -86,7 +86,7 @@ class Scoring:
         run: what made the estimates, as it appears in the scores.
         truth: the tracks that are scored.
         wanted: all sources of these tracks.
-        scored: the sources that are scored.
+        scored: those of them that are scored; empty for all.
         mixture: what was separated: `sum` or `recorded`.
         estimates_dir: where the estimates are, a folder for each track.
         complete: whether every source that plays must have a file; our own have none where they are silent.
@@ -117,12 +117,17 @@ class Scoring:
             FileNotFoundError, ValueError: if the estimates are missing, broken or of another length.
         """
         mixture, references, rate_hz = self.truth.read(track, self.wanted, self.mixture)
-        references = references[:, [self.wanted.names.index(name) for name in self.scored]]
-        sounding = [name for name, here in zip(self.scored, Metrics.sounding_sources(references), strict=True) if here]
+        of_track, names = self.wanted.of(track), self.names(track)
+        references = references[:, [of_track.index(name) for name in names]]
+        sounding = [name for name, here in zip(names, Metrics.sounding_sources(references), strict=True) if here]
         required = sounding if self.complete else ()
-        estimates = read_stems(self.folder(track), self.scored, rate_hz, mixture.shape, required)
-        known = self.mixture == "recorded" or len(self.wanted.names) > 1
+        estimates = read_stems(self.folder(track), names, rate_hz, mixture.shape, required)
+        known = self.mixture == "recorded" or len(of_track) > 1
         return (references, estimates, mixture if known else None), rate_hz
+
+    def names(self, track: Ensemble) -> tuple[str, ...]:
+        """The sources of a track that are scored."""
+        return tuple(name for name in self.wanted.of(track) if not self.scored or name in self.scored)
 
     def folder(self, track: Ensemble) -> Path:
         """Where the track's estimates are."""
@@ -133,7 +138,7 @@ class Scoring:
         folder = self.folder(track)
         stats = {path.name: path.stat() for path in stem_files(folder).values()} if folder.is_dir() else {}
         files = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items())
-        settings = [self.run, self.scored, dict(self.wanted.sums), self.mixture, config.metrics, config.oracles]
+        settings = [self.run, self.names(track), dict(self.wanted.sums), self.mixture, config.metrics, config.oracles]
         told = json.dumps([str(folder), files, self.truth.fingerprint(track), *settings])
         return hashlib.sha256(told.encode()).hexdigest()
 
@@ -159,7 +164,7 @@ def of_run(config: Config.Evaluate, split: str, probe: str) -> Scoring:
     truth = PreparedReferences(prepared, tracks)
     name = f"{Path(config.run).name}, {probe}" if probe else Path(config.run).name
     files = below(config, split, probe)
-    return Scoring(name, truth, wanted, wanted.names, tested.mixture, estimates_dir, False, files, sha256(path))
+    return Scoring(name, truth, wanted, (), tested.mixture, estimates_dir, False, files, sha256(path))
 
 
 def below(config: Config.Evaluate, split: str, probe: str = "") -> str:
@@ -182,17 +187,17 @@ def of_folders(config: Config.Evaluate, split: str) -> Scoring:
         truth = FolderReferences(Path(config.references), split)
     instruments = {instrument for track in truth.tracks for instrument in track.instruments}
     summed = {instrument for of_sum in config.sums.values() for instrument in of_sum}
-    wanted = Sources(tuple(sorted({*instruments - summed, *config.sums})), config.sums)
-    if unknown := set(config.sources) - set(wanted.names):
+    wanted = Sources(tuple(sorted({*instruments - summed, *config.sums})), config.sums, config.targets)
+    known = dict.fromkeys(name for track in truth.tracks for name in wanted.of(track))
+    if unknown := set(config.sources) - set(known):
         raise ValueError(
-            f"sources: expected some of {', '.join(wanted.names)}. Received: {', '.join(sorted(unknown))}; "
+            f"sources: expected some of {', '.join(known)}. Received: {', '.join(sorted(unknown))}; "
             "sums.NAME=a,b makes a source of several"
         )
     root = Path(config.estimates)
     estimates_dir = root / split if (root / split).is_dir() else root
     require_some(estimates_dir, truth)
-    scored = config.sources or wanted.names
-    return Scoring(root.name, truth, wanted, scored, config.mixture, estimates_dir, True, below(config, split))
+    return Scoring(root.name, truth, wanted, config.sources, config.mixture, estimates_dir, True, below(config, split))
 
 
 def require_some(estimates_dir: Path, truth: References) -> None:
@@ -252,7 +257,7 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
             late |= {name: shifts} if shifts else {}
             with output.folder(f"{scoring.below}/tracks", made_of=keys[name]) as folder:
                 Metrics.write_track_scores(rows, folder)
-    if waiting and len(scoring.wanted.names) == 1 and scoring.mixture == "sum":
+    if waiting and len(scoring.wanted.names) == 1 and not scoring.wanted.of_parts and scoring.mixture == "sum":
         print("note: a single source says nothing of its mixture; mixture=recorded scores against the recorded one")
     for name, shifts in list(late.items())[:3]:
         print(f"note: {name}: {'; '.join(shifts)}; nothing was shifted")
@@ -284,7 +289,8 @@ def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tupl
     Utils.keep_freed_memory()
     try:
         (references, estimates, mixture), rate_hz = scoring.signals(track)
-        about = (scoring.scored, rate_hz, metrics, oracles, scoring.run)
+        names = scoring.names(track)
+        about = (names, rate_hz, metrics, oracles, scoring.run)
         rows = Metrics.score_track(track.name, references, estimates, mixture, *about)
     except (ValueError, OSError) as error:
         return track.name, Utils.in_words(error), []
@@ -293,7 +299,7 @@ def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tupl
     delays, rises = Metrics.best_alignment(references, estimates, rate_hz)
     shifts = [
         f"{source} aligns best with {delay} samples of delay, where its SI-SDR would be {rise:.1f} dB higher"
-        for source, delay, rise in zip(scoring.scored, delays, rises, strict=True)
+        for source, delay, rise in zip(names, delays, rises, strict=True)
         if rise > SHIFT_DB
     ]
     return track.name, rows, shifts
@@ -324,7 +330,7 @@ def draw(scores: pd.DataFrame, scoring: Scoring, output: Output) -> list[str]:
             Metrics.score_boxplot(scores, png)
         (references, estimates, mixture), rate_hz = scoring.signals(median)
         with output.file(f"{scoring.below}/{spectrograms}") as png:
-            Metrics.separation_figure(mixture, references, estimates, scoring.scored, rate_hz, png)
+            Metrics.separation_figure(mixture, references, estimates, scoring.names(median), rate_hz, png)
     except Exception as error:  # whatever it is, it never costs a table
         return [f"{output.root / scoring.below}: a picture cannot be drawn ({Utils.in_words(error)})"]
     return []

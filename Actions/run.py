@@ -6,7 +6,7 @@ from pathlib import Path
 import Config
 import Options
 import Utils
-from Actions.data import configuration_of, require_known
+from Actions.data import configuration_of, sources_of, stem_names, wanted_stems
 from Files import sha256
 from Input.audio import resampled
 from Models import networks
@@ -16,7 +16,14 @@ from Models.separation import load_separator, separate, settings_of
 import keras
 import numpy as np
 
-COMPUTED_BY = ("sources", "sums", "sample_rate_hz", "channels", "output_samples")  # of data.*, beside all of model.*
+COMPUTED_BY = (
+    "sources",
+    "sums",
+    "targets",
+    "sample_rate_hz",
+    "channels",
+    "output_samples",
+)  # of data.*, beside all of model.*
 
 
 class Run:
@@ -57,8 +64,9 @@ class Run:
             )
 
     def contexts(self, playing: Sequence[str]) -> dict[str, np.ndarray]:
-        """What is known of a recording, by the names of the network's inputs: which sources play."""
-        return {"labels": np.array([source in playing for source in self.config.data.sources], np.float32)}
+        """What is known of a recording, by the names of the network's inputs, if sources of these classes play."""
+        data = self.config.data
+        return sources_of(data).known([data.sources.index(label) for label in playing])
 
     def separate(
         self, samples: np.ndarray, rate_hz: int, labels: Sequence[str] = (), stems: Sequence[str] = ()
@@ -77,7 +85,7 @@ class Run:
         Raises:
             ValueError: if a name is unknown, labels are missing, or the samples have another shape or are no numbers.
         """
-        require_known(self.config, labels, stems)
+        wanted = wanted_stems(self.config, labels, stems)
         if not np.issubdtype(np.asarray(samples).dtype, np.floating):
             raise ValueError(
                 f"expected floating point samples, full scale 1.0. Received: {np.asarray(samples).dtype}; divide them "
@@ -94,10 +102,10 @@ class Run:
         separated = np.concatenate(
             list(separate(self.separator, self.lengths, blocks, self.contexts(labels), samples=length))
         )
-        wanted = stems or labels or self.config.data.sources
+        names = stem_names(self.config.data, labels)
         found = {}
         for stem in wanted:
-            of_stem = np.ascontiguousarray(separated[:, self.config.data.sources.index(stem)])
+            of_stem = np.ascontiguousarray(separated[:, names.index(stem)])
             at_rate = np.concatenate(list(resampled(iter([of_stem]), own_hz, rate_hz, columns.shape[1])))
             whole = np.zeros_like(columns)
             whole[: len(at_rate)] = at_rate[: len(whole)]  # the two roundings of the length may differ by a sample

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import Utils
+from Actions.data import stem_names
 from Actions.run import Run
 from Files import STEMS, Output
 from Input.audio import AudioInfo, audio_blocks, audio_info, resampled
@@ -143,7 +144,8 @@ def _remarks(path: Path, order: Order, loudest: np.ndarray, gain: float, clipped
 def _stems_of(run: Run, path: Path, info: AudioInfo, order: Order) -> Iterator[np.ndarray]:
     """The chosen sources of a file as blocks (t, S', C), at the file's rate, as many samples as the file has."""
     rate_hz = run.config.data.sample_rate_hz
-    chosen = [run.config.data.sources.index(stem) for stem in order.stems]
+    names = stem_names(run.config.data, order.playing)
+    chosen = [names.index(stem) for stem in order.stems]
     samples = round(info.samples * rate_hz / info.sample_rate_hz)
     blocks = audio_blocks(path, rate_hz)
     separated = separate(run.separator, run.lengths, blocks, run.contexts(order.playing), samples=samples)

@@ -65,7 +65,9 @@ def task_of(config: Config.Training, devices: Devices) -> Task:
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
     full = batch_size if devices.count > 1 else 1
     windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full, contexts_of(config))
-    return Task(config, devices, training_examples(config, prepared, excerpt), windows)
+    examples = training_examples(config, prepared, excerpt)
+    examples.slots = windows.slots = max(examples.most_parts, windows.most_parts)
+    return Task(config, devices, examples, windows)
 
 
 def contexts_of(config: Config.Training) -> tuple[str, ...]:
@@ -91,7 +93,13 @@ def new_separator(config: Config.Training) -> keras.Model:
     """A separator with fresh weights. Sets the seed and the precision of the whole process."""
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.training.precision)
-    return networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
+    return separator_of(config)
+
+
+def separator_of(config: Config.Training) -> keras.Model:
+    """The network of a configuration, with fresh weights."""
+    data, choices = config.data, config.model.model_dump()
+    return networks.separator(len(data.sources), data.channels, targets=data.targets, **choices)
 
 
 def new_optimizer(
@@ -177,7 +185,7 @@ def from_host(task: Task, batch_size: int) -> Feed:
 def from_device(task: Task, batch_size: int) -> Feed:
     """The whole data set lies in the accelerator's memory: excerpts are cut and mixed in the training step."""
     examples, windows, share = task.examples, task.windows, task.devices.share
-    slots = max(examples.most_parts, windows.most_parts)
+    slots = examples.slots
     cache = Cache(examples.prepared, tracks_of(task))
     mixer = Mixer(cache, examples, slots)
     inputs = mixer.inputs()

@@ -53,7 +53,10 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
         [name for split, truth in truths.items() for name in written(truth, wanted, split, config.probes)]
     )
     for split, truth in truths.items():
-        names, known = [track.name for track in truth.tracks], [wanted.known(track) for track in truth.tracks]
+        names, known = (
+            [track.name for track in truth.tracks],
+            [wanted.known(wanted.classes(track)) for track in truth.tracks],
+        )
         for probe in ("", *config.probes):
             what = f"{split}, {probe}" if probe else split
             told = probed_labels(probe, names, [one["labels"] for one in known]) if probe else []
@@ -158,7 +161,7 @@ def keep_clips(
         estimates = read_stems(stems, names, rate_hz, heard.shape)
         excerpt = Metrics.liveliest(references, CLIP_SECONDS * rate_hz)
         signals = {"mixture": heard[excerpt]}
-        for index in np.flatnonzero(wanted.known(track)["present"]):
+        for index in sorted(set(wanted.rows(track))):
             signals[f"{names[index]}.reference"] = references[excerpt, index]
             signals[f"{names[index]}.estimate"] = estimates[excerpt, index]
         with output.folder(f"{out}/{rank}") as folder:

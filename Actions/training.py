@@ -16,7 +16,7 @@ import Options
 import Utils
 from Actions.data import read_log
 from Actions.run import loaded
-from Actions.task import Task, fed, memory_of, new_optimizer, new_separator, task_of
+from Actions.task import Task, fed, memory_of, new_optimizer, new_separator, separator_of, task_of
 from Files import archive_fault, whole_file
 from Input.examples import TrainingExamples, Windows
 from Learning.board import Board
@@ -251,7 +251,7 @@ def boards(
 
 def lively_windows(windows: Windows, count: int) -> range:
     """So many consecutive windows in which most sources play, of the track with most of them; looks at its first 64."""
-    track = max(windows.tracks, key=lambda track: windows.sources.known(track)["present"].sum())
+    track = max(windows.tracks, key=lambda track: len(set(windows.sources.rows(track))))
     numbers = [number for number, (of_track, _) in enumerate(windows.spans[: windows.count]) if of_track is track]
     sources = windows.batch(numbers[:64])["sources"]
     samples = sources.shape[1]
@@ -352,7 +352,7 @@ def model_table() -> str:
     for name in Config.PRESETS:
         config = Config.resolve(Config.Training, Config.PRESETS, [name], {})
         lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
-        separator = networks.separator(len(config.data.sources), config.data.channels, **config.model.model_dump())
+        separator = separator_of(config)
         excerpt = cost(separator, lengths, config.data.output_samples)
         window = cost(separator, lengths, WINDOW_SAMPLES)
         gflop = window.flops / window.output_samples * config.data.sample_rate_hz / 1e9

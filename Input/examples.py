@@ -83,6 +83,7 @@ class Examples(ABC):
     ):
         self.prepared, self.tracks, self.sources = prepared, tracks, sources
         self.excerpt, self.augmentation, self.contexts = excerpt, augmentation, tuple(contexts)
+        self.slots = 0  # of sources that are parts, where examples beside these have more of them
         self.reached = 0  # one past the last example that was made: how far the input is ahead
         self.fault: Exception | None = None  # what stopped a batch; tf.data, whose threads make them, only quotes it
         if unknown := set(contexts) - set(CONTEXTS):
@@ -103,7 +104,7 @@ class Examples(ABC):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """What an example holds: the shape of each array by its name, all of them float32."""
         excerpt, channels, classes = self.excerpt, self.prepared.channels, len(self.sources.names)
-        sources = self.most_parts if self.sources.of_parts else classes
+        sources = max(self.slots, self.most_parts) if self.sources.of_parts else classes
         shapes: dict[str, tuple[int, ...]] = {
             "mixture": (excerpt.input_samples, channels),
             "sources": (excerpt.output_samples, sources, channels),

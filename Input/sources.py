@@ -72,10 +72,13 @@ class Sources:
         """Which source a part is: by its place among the parts that sound together, and its class."""
         return place if self.of_parts else of_class
 
+    def classes(self, track: Ensemble) -> list[int]:
+        """The class of each part of a track."""
+        return [self.class_of(track, part.instrument) for part in track.parts]
+
     def rows(self, track: Ensemble) -> list[int]:
         """Which source each part of a track is."""
-        classes = [self.class_of(track, part.instrument) for part in track.parts]
-        return [self.row(place, of_class) for place, of_class in enumerate(classes)]
+        return [self.row(place, of_class) for place, of_class in enumerate(self.classes(track))]
 
     def of(self, track: Ensemble) -> tuple[str, ...]:
         """The S names of a track's sources: the classes, or `1_vn` for its first part, a violin."""
@@ -83,15 +86,15 @@ class Sources:
             return self.names
         return tuple(f"{part.number}_{part.instrument}" for part in track.parts)
 
-    def known(self, track: Ensemble) -> dict[str, np.ndarray]:
-        """What a track's instruments say, by name, float32.
+    def known(self, classes: Sequence[int]) -> dict[str, np.ndarray]:
+        """What is known of parts of these classes that sound together, by the name of a network's input, float32.
 
         Returns:
             `present` (S,): 1.0 for each source that has a part. `labels`: 1.0 for the classes that have a part, (K,),
             or for the class of each part, (S, K).
         """
-        rows, count = self.rows(track), len(self.of(track))
-        one_hot = np.eye(len(self.names), dtype=np.float32)
-        of_parts = one_hot[[self.class_of(track, part.instrument) for part in track.parts]]
-        present = np.array([row in rows for row in range(count)], np.float32)
-        return {"present": present, "labels": of_parts if self.of_parts else of_parts.max(axis=0)}
+        of_parts = np.eye(len(self.names), dtype=np.float32)[list(classes)]
+        if self.of_parts:
+            return {"present": np.ones(len(classes), np.float32), "labels": of_parts}
+        labels = of_parts.max(axis=0, initial=0)
+        return {"present": labels, "labels": labels}

@@ -5,7 +5,7 @@ from Options import checked
 import keras
 from keras import ops
 
-from .conditioning import Conditioner, Positions
+from .conditioning import Conditioner, Positions, labels_input
 from .lengths import Padded
 from .options import BandSplit as Choices
 from .outputs import completed, emitted_sources
@@ -13,7 +13,9 @@ from .recurrent import Recurrent
 from .spectrogram import InverseStft, Stft
 
 
-def band_split(sources: int, channels: int = 1, frames: int | None = None, **options: object) -> keras.Model:
+def band_split(
+    sources: int, channels: int = 1, frames: int | None = None, classes: int | None = None, **options: object
+) -> keras.Model:
     """Splits the spectrum into bands, runs along time and across them, and masks the mixture's spectrum.
 
     Every band becomes a few features of each frame. Blocks of two recurrent layers follow: one runs along time, both
@@ -24,11 +26,12 @@ def band_split(sources: int, channels: int = 1, frames: int | None = None, **opt
         sources: S.
         channels: C of the mixture and of each source.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
+        classes: D of the labels; None for S.
         options: keys of `options.BandSplit`. Of the places, `input` is the spectrum, `encoder` the split, `bottleneck`
             what one block hands the next, `decoder` what the masks are estimated from.
 
     Returns:
-        A functional model {"mixture": (B, T, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T, S, C),
+        A functional model {"mixture": (B, T, C), "labels": (B, D) or (B, F, D) if conditioned} -> (B, T, S, C),
         float32. `band_split_lengths` gives the T that fit.
 
     Raises:
@@ -37,7 +40,7 @@ def band_split(sources: int, channels: int = 1, frames: int | None = None, **opt
     o = checked(Choices, options)
     mixture, labels = keras.Input((None, channels), name="mixture"), None
     if o.conditioning != "none":
-        labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
+        labels = labels_input(classes or sources, frames)
     conditioner, emitted = Conditioner(labels, o.conditioning, o.places), emitted_sources(o.output, sources)
     moments = Positions((o.hop_samples - 1) / 2, o.hop_samples, (o.hop_samples - 1) / 2)
     bins = o.frame_samples // 2 + 1

@@ -209,6 +209,11 @@ METHODS: dict[str, Callable[..., Conditioning]] = {
 assert {"none", *METHODS} == {*get_args(Method)}
 
 
+def labels_input(classes: int, frames: int | None) -> keras.KerasTensor:
+    """Labels as a network receives them: (B, D), or (B, F, D) where they move."""
+    return keras.Input((classes,) if frames is None else (frames, classes), name="labels")
+
+
 class Conditioner:
     """Which method stands where in a network; elsewhere features pass as they are.
 

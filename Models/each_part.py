@@ -1,11 +1,11 @@
 """A network of one source, asked for each part by its context: its weights do not depend on the number of parts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 
 import keras
 from keras import ops
 
-from .conditioning import Positions
+from .lengths import Positions
 from .outputs import Completion
 
 
@@ -42,39 +42,37 @@ def each_part(
     margin_samples: int,
     *,
     output: str,
+    places: Collection[str],
     **options: object,
 ) -> keras.Model:
-    """A separator of parts, any number of them, made of one that emits a single source.
+    """A separator of parts, any number of them, made of a network that emits a single source.
 
-    Parts of equal context get equal estimates: nothing tells them apart.
+    Parts of equal labels get equal estimates: nothing tells them apart.
 
     Args:
         builder: of the network.
-        classes: K of the labels, a row of which belongs to each part.
+        classes: K of the labels.
         channels: C of the mixture and of each source.
         margin_samples: of mixture on each side that the sources lose.
         output: `direct`, or `consistent`: what the parts that are present leave of the mixture is shared by them.
+        places: where the labels stand in the network; of `output` there is no need, for what is absent is silent.
         options: of the network.
 
     Returns:
         A functional model {"mixture": (B, T_in, C), "labels": (B, S, K), "present": (B, S)} -> (B, T_out, S, C).
-
-    Raises:
-        ValueError: if the output is `difference`, which no part can be.
     """
-    if output == "difference":
-        raise ValueError("expected model.output=direct or consistent, where sources are parts. Received: difference")
-    inputs: Mapping[str, keras.KerasTensor] = {
+    inputs = {
         "mixture": keras.Input((None, channels), name="mixture"),
         "labels": keras.Input((None, classes), name="labels"),
         "present": keras.Input((None,), name="present"),
     }
-    network = builder(1, channels, classes=classes, output="direct", **options)
-    mixture, labels = EachPart(name="each_part")(inputs["mixture"], inputs["labels"])
-    estimates = Together(dtype="float32", name="together")(
-        network({"mixture": mixture, "labels": labels}), inputs["present"]
-    )
-    margin = margin_samples
-    middle = keras.layers.Cropping1D(margin, dtype="float32")(inputs["mixture"]) if margin else inputs["mixture"]
-    stage = Completion(output, Positions(margin, 1, margin), dtype="float32", name="completion")
-    return keras.Model(dict(inputs), stage(estimates, middle, inputs["present"]), name=f"{network.name}_of_each_part")
+    within = tuple(place for place in places if place != "output")
+    network = builder(1, channels, classes=classes, output="direct", places=within, **options)
+    mixture, labels = EachPart(dtype="float32", name="each_part")(inputs["mixture"], inputs["labels"])
+    of_each = network({"mixture": mixture, "labels": labels})
+    estimates = Together(dtype="float32", name="together")(of_each, inputs["present"])
+    crop = keras.layers.Cropping1D(margin_samples, dtype="float32", name="middle")
+    middle = crop(inputs["mixture"]) if margin_samples else inputs["mixture"]
+    stage = Completion(output, Positions(margin_samples, 1, margin_samples), dtype="float32", name="completion")
+    sources = stage(estimates, middle, inputs["present"])
+    return keras.Model(inputs, sources, name=f"{network.name}_of_each_part")

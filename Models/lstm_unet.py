@@ -4,14 +4,16 @@ from Options import checked
 
 import keras
 
-from .conditioning import Conditioner, Positions
+from .conditioning import Conditioner, Positions, labels_input
 from .lengths import Padded
 from .options import LstmUNet
 from .outputs import completed, emitted_sources
 from .recurrent import Recurrent
 
 
-def lstm_unet(sources: int, channels: int = 1, frames: int | None = None, **options: object) -> keras.Model:
+def lstm_unet(
+    sources: int, channels: int = 1, frames: int | None = None, classes: int | None = None, **options: object
+) -> keras.Model:
     """Strided convolutions lower the rate of features, LSTMs run along time, transposed ones raise it again.
 
     A block of the way down is a strided convolution and a gate (GLU) that mixes features; one of the way up adds its
@@ -23,10 +25,11 @@ def lstm_unet(sources: int, channels: int = 1, frames: int | None = None, **opti
         sources: S.
         channels: C of the mixture and of each source.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
+        classes: D of the labels; None for S.
         options: keys of `options.LstmUNet`.
 
     Returns:
-        A functional model {"mixture": (B, T, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T, S, C),
+        A functional model {"mixture": (B, T, C), "labels": (B, D) or (B, F, D) if conditioned} -> (B, T, S, C),
         float32. `lstm_unet_lengths` gives the T that fit.
 
     Raises:
@@ -37,7 +40,7 @@ def lstm_unet(sources: int, channels: int = 1, frames: int | None = None, **opti
     o = checked(LstmUNet, options)
     mixture, labels = keras.Input((None, channels), name="mixture"), None
     if o.conditioning != "none":
-        labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
+        labels = labels_input(classes or sources, frames)
     conditioner, emitted = Conditioner(labels, o.conditioning, o.places), emitted_sources(o.output, sources)
     widths = [round(o.filters * o.growth**level) for level in range(o.levels)]
 

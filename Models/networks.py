@@ -6,11 +6,13 @@ function of the wanted length of an excerpt and of the same keys.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from . import options
 from .band_split import band_split, band_split_lengths
+from .each_part import each_part
 from .lengths import Lengths, Padded
 from .lstm_unet import lstm_unet, lstm_unet_lengths
 from .unet_spectrogram import unet_spectrogram, unet_spectrogram_lengths
@@ -25,16 +27,20 @@ NETWORKS: dict[str, tuple[Callable[..., keras.Model], Callable[..., Lengths]]] =
 assert NETWORKS.keys() == options.NETWORKS.keys()
 
 
-def separator(sources: int, channels: int, *, network: str, **choices: object) -> keras.Model:
+def separator(classes: int, channels: int, *, network: str, targets: str = "classes", **choices: Any) -> keras.Model:
     """The separator that a configuration describes, with fresh weights.
 
     Args:
-        sources: S.
+        classes: how many there are.
         channels: C.
         network: a key of `NETWORKS`.
+        targets: `classes`, each of which is a source, or `parts`: any number of sources, each of a class.
         choices: the keys of that network.
     """
-    return NETWORKS[network][0](sources, channels, **choices)
+    builder, lengths_of = NETWORKS[network]
+    if targets == "classes":
+        return builder(classes, channels, **choices)
+    return each_part(builder, classes, channels, lengths_of(1, **choices).margin_samples, **choices)
 
 
 def lengths(wanted_samples: int, *, network: str, highpass_samples: int = 0, **choices: object) -> Lengths:

@@ -149,7 +149,7 @@ class Completion(keras.layers.Layer):
     def call(self, estimates, mixture, labels=None):
         if self.output_kind == "difference":
             estimates = ops.concatenate([estimates, _rest(mixture, estimates)], axis=2)
-        present = ops.ones((1, 1, estimates.shape[2]))
+        present = ops.ones((1, 1, ops.shape(estimates)[2]))
         if labels is not None:
             present = at_moments(labels, ops.shape(estimates)[1], self.positions)
             estimates = estimates * present[..., None]
@@ -160,7 +160,7 @@ class Completion(keras.layers.Layer):
 
     def compute_output_shape(self, estimates_shape, mixture_shape, labels_shape=None):
         batch, samples, emitted, channels = estimates_shape
-        return batch, samples, emitted + (self.output_kind == "difference"), channels
+        return batch, samples, emitted + 1 if self.output_kind == "difference" else emitted, channels
 
     def get_config(self):
         return {**super().get_config(), "output": self.output_kind, "positions": list(self.positions)}

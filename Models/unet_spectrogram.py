@@ -5,14 +5,16 @@ from Options import checked
 import keras
 from keras import ops
 
-from .conditioning import Conditioner, Positions
+from .conditioning import Conditioner, Positions, labels_input
 from .lengths import Padded
 from .options import UNetSpectrogram
 from .outputs import completed, emitted_sources
 from .spectrogram import InverseStft, Stft, magnitudes
 
 
-def unet_spectrogram(sources: int, channels: int = 1, frames: int | None = None, **options: object) -> keras.Model:
+def unet_spectrogram(
+    sources: int, channels: int = 1, frames: int | None = None, classes: int | None = None, **options: object
+) -> keras.Model:
     """A U-Net over frames and bins of the mixture's magnitudes, which emits masks for them.
 
     It receives log(1 + magnitude) of all channels. A mask lies between 0 and 1, each source has one for each channel,
@@ -25,10 +27,11 @@ def unet_spectrogram(sources: int, channels: int = 1, frames: int | None = None,
         sources: S.
         channels: C of the mixture and of each source.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
+        classes: D of the labels; None for S.
         options: keys of `options.UNetSpectrogram`.
 
     Returns:
-        A functional model {"mixture": (B, T, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T, S, C),
+        A functional model {"mixture": (B, T, C), "labels": (B, D) or (B, F, D) if conditioned} -> (B, T, S, C),
         float32. `unet_spectrogram_lengths` gives the T that fit.
 
     Raises:
@@ -38,7 +41,7 @@ def unet_spectrogram(sources: int, channels: int = 1, frames: int | None = None,
     bins = o.frame_samples // 2  # all but the topmost
     mixture, labels = keras.Input((None, channels), name="mixture"), None
     if o.conditioning != "none":
-        labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
+        labels = labels_input(classes or sources, frames)
     conditioner = Conditioner(labels, o.conditioning, o.places)
     emitted = emitted_sources(o.output, sources)
     spectrum = Stft(o.frame_samples, o.hop_samples, name="stft")(mixture)

@@ -7,7 +7,7 @@ from Options import checked
 
 import keras
 
-from .conditioning import Conditioner
+from .conditioning import Conditioner, labels_input
 from .layers import (
     Clip,
     Decimate,
@@ -56,7 +56,9 @@ RESAMPLINGS = {
 GROWTHS = {"add": lambda filters, level: filters * level, "double": lambda filters, level: filters * 2 ** (level - 1)}
 
 
-def wave_unet(sources: int, channels: int = 1, frames: int | None = None, **options: object) -> keras.Model:
+def wave_unet(
+    sources: int, channels: int = 1, frames: int | None = None, classes: int | None = None, **options: object
+) -> keras.Model:
     """A Wave-U-Net: a ladder of blocks that lower the sample rate of features, and one that raises it again.
 
     Without padding it takes more mixture than it separates, and no source depends on how edges are padded.
@@ -65,10 +67,11 @@ def wave_unet(sources: int, channels: int = 1, frames: int | None = None, **opti
         sources: S.
         channels: C of the mixture and of each source.
         frames: F of labels that move in time; None for labels that hold for the whole excerpt.
+        classes: D of the labels; None for S.
         options: keys of `options.WaveUNet`.
 
     Returns:
-        A functional model {"mixture": (B, T_in, C), "labels": (B, S) or (B, F, S) if conditioned} -> (B, T_out, S, C),
+        A functional model {"mixture": (B, T_in, C), "labels": (B, D) or (B, F, D) if conditioned} -> (B, T_out, S, C),
         float32. `wave_unet_lengths` gives the lengths that fit.
 
     Raises:
@@ -77,7 +80,7 @@ def wave_unet(sources: int, channels: int = 1, frames: int | None = None, **opti
     o = checked(WaveUNet, options)
     mixture, labels = keras.Input((None, channels), name="mixture"), None
     if o.conditioning != "none":
-        labels = keras.Input((sources,) if frames is None else (frames, sources), name="labels")
+        labels = labels_input(classes or sources, frames)
     conditioner, emitted = Conditioner(labels, o.conditioning, o.places), emitted_sources(o.output, sources)
     ladder = ladder_of(o)
     geometry = Geometry(ladder, o.padding)

@@ -93,7 +93,7 @@ def _scores(separator: keras.Model, lengths: Lengths, prepared: Prepared, wanted
     for track in Utils.progress(prepared.split("test"), unit="track", label="testing"):
         references = prepared.sources(track, wanted)
         mixture = references.sum(axis=1)
-        estimates = separate_track(separator, lengths, mixture, wanted.known(track))
+        estimates = separate_track(separator, lengths, mixture, wanted.known(wanted.classes(track)))
         rows.append(
             Metrics.score_track(track.name, references, estimates, mixture, wanted.names, prepared.sample_rate_hz)
         )
