@@ -6,7 +6,7 @@ mixture evenly, and features are modulated by the context of their own moment. A
 appends zeros), so that at step 0 the conditioned network is the plain one; `outer` alone cannot.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import keras
 from keras import ops
@@ -198,7 +198,7 @@ class Concat(Conditioning):
         return *features_shape[:-1], features_shape[-1] + context_shape[-1]
 
 
-METHODS = {
+METHODS: dict[str, Callable[..., Conditioning]] = {
     "concat": Concat,
     "additive": Additive,
     "multiplicative": Multiplicative,

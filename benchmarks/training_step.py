@@ -3,8 +3,8 @@
 Prints one JSON line: seconds a step, examples per second and peak resident memory of the `urmp` preset at its full size
 (147443 -> 16389 samples, 13 sources, labels at the bottleneck) in batches of 4, each variant in a process of its own.
 The preset's bfloat16 is for accelerators; it is measured beside float32, the precision for a CPU. `every_sample`
-computes what nobody hears, too, as published: labels that move in time make it do so, here by a single frame. `wide` is
-the preset `urmp_wide` in batches of 2, which hear about as many samples and supervise more of them
+computes every sample of the down blocks, as published, also those that nothing uses. `wide` is the preset `urmp_wide`
+in batches of 2, which take about as many samples of mixture and supervise more of them
 (`supervised_seconds_per_second`: seconds of sources in a batch over the seconds of its step). Ends with 1 where a step
 with XLA needs 8 GB or more, or where `wide` needs a tenth more memory than that, or supervises less than 3 times as
 much as `every_sample`.
@@ -19,21 +19,19 @@ import time
 import Config
 from Actions.task import new_separator
 from Models import networks
-from Models.losses import loss
-from Models.wave_unet import wave_unet
+from Models.lengths import Geometry
 
-import keras
 import numpy as np
 
 BATCH_SIZE = 4
 STEPS = 3
 LARGEST_PEAK_GB = 8
-VARIANTS = {  # preset, batch, XLA, precision, and frames of labels that move
-    "xla": ("urmp", BATCH_SIZE, True, "float32", None),
-    "plain": ("urmp", BATCH_SIZE, False, "float32", None),
-    "xla_bfloat16": ("urmp", BATCH_SIZE, True, "mixed_bfloat16", None),
-    "every_sample": ("urmp", BATCH_SIZE, True, "float32", 1),
-    "wide": ("urmp_wide", BATCH_SIZE // 2, True, "float32", None),
+VARIANTS = {  # preset, batch, XLA, precision, and whether down blocks compute only what is used
+    "xla": ("urmp", BATCH_SIZE, True, "float32", True),
+    "plain": ("urmp", BATCH_SIZE, False, "float32", True),
+    "xla_bfloat16": ("urmp", BATCH_SIZE, True, "mixed_bfloat16", True),
+    "every_sample": ("urmp", BATCH_SIZE, True, "float32", False),
+    "wide": ("urmp_wide", BATCH_SIZE // 2, True, "float32", True),
 }
 SMALLEST_WIDE_RATIO = 3
 
@@ -63,14 +61,14 @@ def in_its_own_process(variant: str) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def measured(preset: str, batch_size: int, xla: bool, precision: str, frames: int | None) -> dict[str, float]:
+def measured(preset: str, batch_size: int, xla: bool, precision: str, sparing: bool) -> dict[str, float]:
     """Compiles by a first step, then takes the mean of a few."""
+    if not sparing:
+        Geometry.sparing = property(lambda geometry: False)  # type: ignore[method-assign, assignment]
     changes = {"training": {"batch_size": batch_size, "xla": xla, "precision": precision}}
     config = Config.resolve(Config.Training, Config.PRESETS, [preset], changes)
     separator = new_separator(config)
-    if frames:
-        separator = moving(separator, config, frames)
-    batch = noise(config, frames)
+    batch = noise(config)
     begin = time.perf_counter()
     separator.train_on_batch(*batch)
     compiled = time.perf_counter()
@@ -87,15 +85,7 @@ def measured(preset: str, batch_size: int, xla: bool, precision: str, frames: in
     }
 
 
-def moving(separator: keras.Model, config: Config.Training, frames: int) -> keras.Model:
-    """The same separator for labels that move in time, for which it computes every sample as published."""
-    choices = config.model.model_dump(exclude={"network"})
-    every_sample = wave_unet(len(config.data.sources), config.data.channels, **choices, frames=frames)
-    every_sample.compile(keras.optimizers.Adam(1e-5), loss(config.training.loss), jit_compile=config.training.xla)
-    return every_sample
-
-
-def noise(config: Config.Training, frames: int | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def noise(config: Config.Training) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """A batch of sources of noise, three of them playing, in the shape that the model wants."""
     lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
     output_samples = lengths.output_samples(config.data.output_samples)
@@ -105,8 +95,7 @@ def noise(config: Config.Training, frames: int | None = None) -> tuple[dict[str,
     labels[:, :3] = 1
     mixture = random.normal(0, 0.1, (batch_size, lengths.input_samples(output_samples), 1)).astype(np.float32)
     sources = random.normal(0, 0.1, (batch_size, output_samples, labels.shape[1], 1)).astype(np.float32)
-    context = labels if frames is None else np.repeat(labels[:, None], frames, axis=1)
-    return {"mixture": mixture, "labels": context}, sources * labels[:, None, :, None]
+    return {"mixture": mixture, "labels": labels}, sources * labels[:, None, :, None]
 
 
 if __name__ == "__main__":
