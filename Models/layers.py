@@ -17,7 +17,7 @@ class _Resampling(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         batch, samples, width = shape
-        return batch, None if samples is None else self.samples_after(samples), width
+        return batch, None if samples is None else self._samples_after(samples), width
 
     def get_config(self):
         return {**super().get_config(), "stride": self.stride, "padding": self.padding}
@@ -33,7 +33,7 @@ class Decimate(_Resampling):
     def call(self, features):
         return features[:, :: self.stride]
 
-    def samples_after(self, samples: int) -> int:
+    def _samples_after(self, samples: int) -> int:
         return -(-samples // self.stride)
 
 
@@ -69,7 +69,7 @@ class Interpolate(_Resampling):
         between = ops.reshape(between, (batch, samples * self.stride, width))
         return between if self.padding == "same" else ops.concatenate([between, features[:, -1:]], axis=1)
 
-    def samples_after(self, samples: int) -> int:
+    def _samples_after(self, samples: int) -> int:
         return self.stride * samples if self.padding == "same" else self.stride * (samples - 1) + 1
 
     def get_config(self):
@@ -176,7 +176,7 @@ class LowpassDecimate(_Resampling):
         taps = ops.cast(lowpass(self.size, self.stride), self.compute_dtype)
         return sum(taps[i] * features[:, i : i + last : self.stride] for i in range(self.size))
 
-    def samples_after(self, samples: int) -> int:
+    def _samples_after(self, samples: int) -> int:
         return -(-(samples if self.padding == "same" else samples - self.size + 1) // self.stride)
 
     def get_config(self):
@@ -208,7 +208,7 @@ class LowpassInterpolate(_Resampling):
         taps = ops.cast(lowpass(self.size, self.stride) * self.stride, self.compute_dtype)
         return sum(taps[i] * spread[:, i : i + length] for i in range(self.size))
 
-    def samples_after(self, samples: int) -> int:
+    def _samples_after(self, samples: int) -> int:
         whole = self.stride * samples
         return whole if self.padding == "same" else whole - self.stride + 1 - (self.size - 1)
 

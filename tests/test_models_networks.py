@@ -41,9 +41,9 @@ def take_over(model: keras.Model, other: keras.Model) -> None:
     layers = [layer for layer in other.layers if layer.weights]
     listening = keras.Model(model.input, [model.get_layer(layer.name).input for layer in layers])
     labels = np.ones((1, *model.input["labels"].shape[1:]), np.float32)
-    for layer, heard in zip(layers, listening({"mixture": MIXTURE[:1], "labels": labels}), strict=True):
+    for layer, features in zip(layers, listening({"mixture": MIXTURE[:1], "labels": labels}), strict=True):
         kernel, bias = model.get_layer(layer.name).get_weights()
-        rows = np.any(keras.ops.convert_to_numpy(heard)[0] != 0, axis=0)
+        rows = np.any(keras.ops.convert_to_numpy(features)[0] != 0, axis=0)
         kernel[:, rows], bias[:] = layer.get_weights()
         model.get_layer(layer.name).set_weights([kernel, bias])
 
@@ -75,7 +75,7 @@ def assert_labels_stay_with_their_example(model: keras.Model, labels: np.ndarray
     weights = np.random.default_rng(6).normal(size=(SOURCES, 3, 1)).astype(np.float32)
     mixture = ops.convert_to_tensor(MIXTURE)
     slopes = gradient(lambda given: ops.sum(model({"mixture": mixture, "labels": given})[1] * weights), labels)
-    assert not slopes[0].any(), "example 1 hears the labels of example 0"
+    assert not slopes[0].any(), "example 1 depends on the labels of example 0"
     assert slopes[1].any()
 
 
@@ -85,7 +85,7 @@ def assert_moments_are_their_own(model: keras.Model) -> None:
     labels[1, 0] += 1
     labels[2, -1] += 1
     unchanged, *results = outputs(model, np.repeat(MIXTURE[:1], 3, axis=0), labels)
-    last = int(1.5 * LENGTH / FRAMES) + LADDER.stride_samples  # in the mixture, where features still hear it
+    last = int(1.5 * LENGTH / FRAMES) + LADDER.stride_samples  # in the mixture, where features still depend on it
     for result, direction in zip(results, (1, -1), strict=True):
         change = np.abs(result - unchanged).max(axis=(1, 2))[::direction]
         assert change[: last - 2 * LADDER.margin_samples].max() > 1e-4
@@ -103,8 +103,8 @@ def test_every_method_at_every_place(method, place, tmp_path):
     for model, labels in ((static, LABELS), (moving, MOVING)):
         if method != "outer" or place == "output":  # before training it is the plain network
             take_over(model, plain())
-            heard = np.ones_like(labels) if place == "output" else labels
-            np.testing.assert_allclose(outputs(model, MIXTURE, heard), outputs(plain(), MIXTURE), atol=1e-6)
+            given = np.ones_like(labels) if place == "output" else labels
+            np.testing.assert_allclose(outputs(model, MIXTURE, given), outputs(plain(), MIXTURE), atol=1e-6)
     assert_learns(static, method, LABELS)
     randomise(static)
     for layer in (layer for layer in static.layers if layer.weights):
@@ -150,7 +150,7 @@ def test_labels_scrambled_over_the_batch_would_be_noticed(place, monkeypatch):
     model = randomise(small("film", place))
     with pytest.raises(AssertionError, match="example"):
         assert_examples_do_not_mix(model, LABELS)
-    with pytest.raises(AssertionError, match="hears the labels of example 0"):
+    with pytest.raises(AssertionError, match="depends on the labels of example 0"):
         assert_labels_stay_with_their_example(model, LABELS)
 
 
@@ -175,7 +175,7 @@ SIZES = {
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("network", networks.NETWORKS)
 def test_labels_reach_the_sources_through_features_unless_they_gate(network, output):
-    """Features do not hear them before training, so then nothing may. A comparison of places rests on this."""
+    """Features do not depend on them before training, so then nothing may. A comparison of places rests on this."""
     choices = {"network": network, **SIZES[network]}
     lengths = networks.lengths(100, **choices)
     mixture = np.repeat(excerpts(lengths.input_samples(lengths.output_samples(100))), 2, axis=0)

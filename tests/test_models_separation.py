@@ -115,7 +115,7 @@ def test_a_mono_separator_separates_each_channel_on_its_own():
         np.testing.assert_allclose(result[:, :, c : c + 1], alone, atol=1e-5)
 
 
-def test_a_stereo_separator_hears_mono_on_both_channels():
+def test_a_stereo_separator_is_given_mono_on_both_channels():
     model, mono = separator(channels=2), track(150)
     result = joined(model, LADDER, [mono], window_samples=WINDOW)
     expected = whole(model, np.repeat(mono, 2, axis=1))
@@ -140,12 +140,12 @@ def test_a_later_track_gives_later_sources(strides):
     mixture, delay = track(150), strides * STRIDE
     later = np.concatenate([np.zeros((delay, 1), np.float32), mixture])
     sources, later_sources = (joined(PLAIN, LADDER, [x], window_samples=WINDOW) for x in (mixture, later))
-    margin = LADDER.margin_samples  # at the track's beginning both hear silence before it
+    margin = LADDER.margin_samples  # at the track's beginning both are given silence before it
     np.testing.assert_allclose(later_sources[delay:], sources, atol=1e-5)
     assert np.abs(later_sources[delay : delay + margin]).max() > 0.01
 
 
-def test_a_delay_between_two_strides_is_heard():
+def test_a_delay_between_two_strides_changes_the_sources():
     mixture = track(150)
     later = np.concatenate([np.zeros((STRIDE // 2, 1), np.float32), mixture])
     sources, later_sources = (joined(PLAIN, LADDER, [x], window_samples=WINDOW) for x in (mixture, later))
@@ -165,7 +165,7 @@ def test_an_endless_stream_is_separated_as_it_comes():
     stream = separate(PLAIN, LADDER, endless(), window_samples=WINDOW)
     sources = np.concatenate(list(itertools.islice(stream, 30)))
     assert len(sources) == 30 * WINDOW
-    assert 10 * taken <= len(sources) + 2 * LADDER.margin_samples + WINDOW  # no more is heard than is needed
+    assert 10 * taken <= len(sources) + 2 * LADDER.margin_samples + WINDOW  # no more is taken than is needed
     np.testing.assert_allclose(sources[:200], whole(PLAIN, np.tile(block, (40, 1)))[:200], atol=1e-5)
 
 

@@ -32,7 +32,7 @@ def randomised(model: keras.Model, seed: int = 0) -> keras.Model:
 
 
 def with_masks(model: keras.Model, *openings: float) -> keras.Model:
-    """The masks of each source (and channel) constant: 0 or 1, whatever is heard."""
+    """The masks of each source (and channel) constant: 0 or 1, whatever the mixture is."""
     last = [layer for layer in model.layers if layer.name.startswith("masks")]
     sizes = [len(layer.get_weights()[1]) for layer in last]
     biases = np.split(np.where(openings, 50.0, -50.0), np.cumsum(sizes)[:-1])
@@ -154,7 +154,7 @@ EVERYWHERE = [("film", [place]) for place in PLACES] + [(method, PLACES) for met
 
 
 @pytest.mark.parametrize(("method", "places"), EVERYWHERE)
-def test_labels_are_heard_and_never_reach_another_example(method, places, tmp_path):
+def test_labels_are_used_and_never_reach_another_example(method, places, tmp_path):
     model = randomised(small(3, separate=False, output="consistent", conditioning=method, places=places))
     mixture = np.repeat(excerpts(LENGTH), 3, axis=0)
     sources = outputs(model, mixture, LABELS)
@@ -194,8 +194,8 @@ def test_labels_that_stay_as_they_are_may_come_as_moving_ones():
     np.testing.assert_allclose(outputs(moving, mixture, frames), outputs(static, mixture, LABELS), atol=1e-5)
 
 
-def test_each_moment_of_the_bottleneck_hears_the_labels_of_its_own():
-    """With labels for each frame of the spectrum a feature stands in the middle of one frame and hears it alone."""
+def test_each_moment_of_the_bottleneck_receives_the_labels_of_its_own():
+    """With labels for each frame of the spectrum a feature stands in the middle of one frame and receives it alone."""
     model = randomised(small(1, conditioning="film", frames=8))
     bottleneck = keras.Model(model.input, model.get_layer("bottleneck_of_1_film").output)
     mixture = excerpts(LENGTH)
@@ -248,9 +248,9 @@ def test_dropout_is_of_training_alone_and_of_the_three_deepest_blocks():
     mixture = {"mixture": excerpts(48 * 32)}
     assert sum(isinstance(layer, keras.layers.Dropout) for layer in model.layers) == 3
     assert isinstance(model.get_layer("up_2_of_1_relu")._outbound_nodes[0].operation, keras.layers.Concatenate)
-    heard = [keras.ops.convert_to_numpy(model(mixture, training=training)) for training in (False, False, True, True)]
-    np.testing.assert_array_equal(heard[0], heard[1])
-    assert np.abs(heard[2] - heard[3]).max() > 1e-6
+    passes = [keras.ops.convert_to_numpy(model(mixture, training=training)) for training in (False, False, True, True)]
+    np.testing.assert_array_equal(passes[0], passes[1])
+    assert np.abs(passes[2] - passes[3]).max() > 1e-6
 
 
 # ---------------------------------------------------------------- where frames stand
@@ -258,17 +258,17 @@ def test_dropout_is_of_training_alone_and_of_the_three_deepest_blocks():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7])
 def test_features_stand_where_the_middle_of_their_filters_was(size):
-    """A filter that hears its middle alone: positions halve as the features do, here as numbers heard."""
+    """A filter that takes its middle alone: positions halve as the features do, here as numbers in them."""
     frames = 16
     moments = 24 * np.arange(frames) + 11.5  # the middle of the hop of each frame, in samples
-    heard = np.broadcast_to(moments[None, :, None, None], (1, frames, frames, 1)).astype(np.float32)
+    features = np.broadcast_to(moments[None, :, None, None], (1, frames, frames, 1)).astype(np.float32)
     kernel = np.zeros((size, size, 1, 1))
     for i in {(size - 1) // 2, size // 2}:  # an even one has two in the middle
         kernel[i, (size - 1) // 2] = 1 / (1 + (size % 2 == 0))
     blocks = _Blocks(None, size, 24, "")
     for level in range(4):
         positions = blocks.positions(level)
-        expected = positions.start + positions.step * np.arange(heard.shape[1])
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(heard)[0, :, 0, 0], expected, atol=1e-3)
+        expected = positions.start + positions.step * np.arange(features.shape[1])
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(features)[0, :, 0, 0], expected, atol=1e-3)
         assert expected[-1] + 1 + positions.end == 24 * frames
-        heard = keras.ops.conv(heard, kernel.astype(np.float32), strides=2, padding="same")
+        features = keras.ops.conv(features, kernel.astype(np.float32), strides=2, padding="same")
