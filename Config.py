@@ -7,8 +7,11 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
+from Input.augmentation import Augmentation
+from Input.instruments import INSTRUMENTS
+from Input.probes import Probe
 from Learning.options import Fit
 from Models.options import Model, Objective, Separator, WaveUNet
 from Options import (
@@ -22,7 +25,6 @@ from Options import (
     Name,
     Names,
     Options,
-    Probability,
     Range,
     Tree,
     Word,
@@ -35,17 +37,8 @@ from Options import (
 
 from pydantic import Field, model_validator
 
-URMP_SOURCES = ("bn", "cl", "db", "fl", "hn", "ob", "sax", "tba", "tbn", "tpt", "va", "vc", "vn")
-"""The 13 instruments of URMP in the original's order, which is the order of the model's outputs."""
-
-Probe = Literal["no_labels", "all_labels", "shuffled_labels", "wrong_label"]
-
 Oracle = Literal["IBM", "IRM", "MWF"]
-"""Ideal masks."""
-
-Gain = Annotated[float, Field(ge=0, le=4)]
-Speed = Annotated[float, Field(ge=0.5, le=2)]
-Hertz = Annotated[float, Field(ge=500)]
+"""Ideal masks, the keys of `Metrics.ORACLES`: that floor is too slow to load for a command line."""
 
 
 class Data(Options):
@@ -53,7 +46,7 @@ class Data(Options):
 
     prepared: str = ""
     """Folder of a prepared data set, made by Prepare.py; needed for training."""
-    sources: Names = Field(URMP_SOURCES, min_length=1)
+    sources: Names = Field(tuple(INSTRUMENTS), min_length=1)
     """Classes that the model emits, in the order of its outputs: instruments of the data set, or sums of them."""
     sums: dict[Name, Names] = {"accompaniment": ("bass", "drums", "other")}
     """The instruments of each source that holds several."""
@@ -71,33 +64,6 @@ class Data(Options):
     """Whether `mix` may take several parts of one instrument."""
     cache: Literal["none", "device"] = "none"
     """`device`: the data set lies whole in the accelerator's memory; the training step cuts and mixes examples."""
-
-
-class Augmentation(Options):
-    """What changes at random in training; off where its probability is 0 (`Input/augmentation.py`)."""
-
-    gain: Range[Gain] = (0.7, 1.0)
-    """Each part is scaled by a linear factor drawn evenly from this range, and the mixture rebuilt."""
-    remix: Probability = 0.0
-    """Of an example whose parts come from different tracks, each by the same instrument."""
-    polarity: Probability = 0.0
-    """Of turning a part over."""
-    swap: Probability = 0.0
-    """Of exchanging a part's left and right."""
-    silence: Probability = 0.0
-    """Of leaving a part out, its label too; one part stays."""
-    speed: Probability = 0.0
-    """Of playing an example faster or slower by resampling: pitch and time change together."""
-    speed_range: Range[Speed] = (0.9, 1.1)
-    """Slowest and fastest."""
-    tilt: Probability = 0.0
-    """Of tilting a part's spectrum about 1 kHz."""
-    tilt_db: float = Field(3.0, gt=0, le=6)
-    """Steepest tilt, in dB per octave."""
-    lowpass: Probability = 0.0
-    """Of limiting a part's band."""
-    lowpass_hz: Range[Hertz] = (1_000.0, 8_000.0)
-    """Lowest and highest cut-off."""
 
 
 class Optimisation(Objective, Fit):

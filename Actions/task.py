@@ -7,7 +7,6 @@ from typing import Any
 
 import Config
 from Actions.data import prepared_for, sources_of
-from Input.augmentation import Augmentation
 from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
@@ -75,9 +74,8 @@ def training_examples(config: Config.Training, prepared: Prepared, excerpt: Exce
         ValueError: if the data set has not what it asks for.
     """
     data, tracks = config.data, prepared.split("train", config.data.parts)
-    augmentation = Augmentation(**config.augmentation.model_dump())
     mix = Mix(*data.mix, data.mix_same) if data.mix else None
-    return TrainingExamples(prepared, tracks, sources_of(data), excerpt, augmentation, config.seed, mix)
+    return TrainingExamples(prepared, tracks, sources_of(data), excerpt, config.augmentation, config.seed, mix)
 
 
 def new_separator(

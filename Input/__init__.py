@@ -13,6 +13,7 @@ A data set becomes a prepared one,
 
 - `readers`: URMP, MUSDB18, solos, anybody's stems -> tracks and their parts.
 - `synthetic`: the embedded data set, rendered from recorded notes and real scores in URMP's layout.
+- `instruments`: the thirteen of URMP.
 - `audio`: any audio file as blocks at a wanted rate; `media`: those that need FFmpeg; `extents`: where the sound ends.
 - `preparation`: tracks and parts -> a prepared data set, resumable; `track_preparation`: one of them; `remarks`.
 - `prepared`: a manifest, and each stem once as a wav that can be sliced; `storage`: here, or on object storage.

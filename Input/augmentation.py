@@ -9,11 +9,13 @@ what another one draws, and a step that is off, or that chance spares, leaves ev
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from Options import Options, Probability, Range
 
 import numpy as np
+from pydantic import Field
 
 FULL_SCALE = 1 << 15
 UNIT_GAIN = 1 << 8
@@ -50,36 +52,31 @@ FLAT = np.where(np.arange(TAPS) == TAPS // 2, UNIT_TAP, 0).astype(np.int32)
 UNTREATED = Treatment(UNIT_GAIN, False, UNIT_STEP, FLAT)
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What may change, and how probably.
+class Augmentation(Options):
+    """What changes at random in training; off where its probability is 0 (`Input/augmentation.py`)."""
 
-    Args:
-        gain: lower and upper bound of each part's linear gain, at most 4; drawn evenly.
-        remix: probability that an example is remixed: each part is replaced by one of the same instrument, from any
-            track and any moment.
-        polarity: of turning a part over.
-        swap: of exchanging a part's left and right.
-        silence: of leaving a part out, its label too; at least one part stays.
-        speed: of playing an example faster or slower, by resampling: pitch and time change together.
-        speed_range: slowest and fastest.
-        tilt: of tilting a part's spectrum about 1 kHz.
-        tilt_db: steepest tilt, in dB per octave, up or down.
-        lowpass: of limiting a part's band.
-        lowpass_hz: lowest and highest cut-off; drawn evenly in octaves.
-    """
-
-    gain: tuple[float, float] = (1.0, 1.0)
-    remix: float = 0.0
-    polarity: float = 0.0
-    swap: float = 0.0
-    silence: float = 0.0
-    speed: float = 0.0
-    speed_range: tuple[float, float] = (0.9, 1.1)
-    tilt: float = 0.0
-    tilt_db: float = 3.0
-    lowpass: float = 0.0
-    lowpass_hz: tuple[float, float] = (1_000.0, 8_000.0)
+    gain: Range[Annotated[float, Field(ge=0, le=4)]] = (0.7, 1.0)
+    """Each part is scaled by a linear factor drawn evenly from this range, and the mixture rebuilt."""
+    remix: Probability = 0.0
+    """Of an example whose parts come from different tracks and moments, each by the same instrument."""
+    polarity: Probability = 0.0
+    """Of turning a part over."""
+    swap: Probability = 0.0
+    """Of exchanging a part's left and right."""
+    silence: Probability = 0.0
+    """Of leaving a part out, its label too; one part stays."""
+    speed: Probability = 0.0
+    """Of playing an example faster or slower by resampling: pitch and time change together."""
+    speed_range: Range[Annotated[float, Field(ge=0.5, le=2)]] = (0.9, 1.1)
+    """Slowest and fastest."""
+    tilt: Probability = 0.0
+    """Of tilting a part's spectrum about 1 kHz."""
+    tilt_db: float = Field(3.0, gt=0, le=6)
+    """Steepest tilt, in dB per octave, up or down."""
+    lowpass: Probability = 0.0
+    """Of limiting a part's band."""
+    lowpass_hz: Range[Annotated[float, Field(ge=500)]] = (1_000.0, 8_000.0)
+    """Lowest and highest cut-off; drawn evenly in octaves."""
 
     def treatments(self, seed: tuple[int, ...], parts: int, sample_rate_hz: int) -> list[Treatment]:
         """What happens to each of so many parts of an example; drawn from streams that `seed` and the step begin."""
@@ -148,6 +145,10 @@ class Augmentation:
         if self.swap:
             pcm = xp.where(swap[:, None, None], xp.flip(pcm, axis=2), pcm)
         return pcm * gain[:, None, None]
+
+
+UNCHANGED = Augmentation(gain=(1.0, 1.0))
+"""Parts as they are."""
 
 
 def resampled(xp: ModuleType, pcm: Any, step: Any, samples: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .augmentation import FULL_SCALE, UNIT_GAIN, UNTREATED, Augmentation, Treatment, stacked
+from .augmentation import FULL_SCALE, UNCHANGED, UNIT_GAIN, UNTREATED, Augmentation, Treatment, stacked
 from .prepared import Part, Prepared, Sources, Track
 
 Element = tuple[dict[str, np.ndarray], np.ndarray]
@@ -284,7 +284,7 @@ class Windows(Examples):
     def __init__(
         self, prepared: Prepared, tracks: tuple[Track, ...], sources: Sources, excerpt: Excerpt, full: int = 1
     ):
-        super().__init__(prepared, tracks, sources, excerpt, Augmentation())
+        super().__init__(prepared, tracks, sources, excerpt, UNCHANGED)
         self.spans = [(track, start) for track in tracks for start in range(0, track.samples, excerpt.output_samples)]
         self.count, self.full = len(self.spans), full
         self.spans += self.spans[-1:] * (-self.count % full)

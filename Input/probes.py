@@ -2,9 +2,11 @@
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 
+Probe = Literal["no_labels", "all_labels", "shuffled_labels", "wrong_label"]
 Labels = np.ndarray
 """1.0 for each source that plays, else 0.0: (S,), float32."""
 
@@ -67,3 +69,4 @@ PROBES: Mapping[str, Callable[[str, Labels, Sequence[Labels]], Labels]] = {
     "shuffled_labels": _shuffled_labels,
     "wrong_label": _wrong_label,
 }
+assert PROBES.keys() == {*get_args(Probe)}

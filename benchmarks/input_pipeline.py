@@ -20,10 +20,10 @@ from pathlib import Path
 import Utils  # noqa: F401 - sets how memory is kept
 from Input.augmentation import Augmentation
 from Input.examples import Excerpt, TrainingExamples
+from Input.instruments import INSTRUMENTS
 from Input.pipeline import training_batches
 from Input.preparation import SourcePart, SourceTrack, prepare
 from Input.prepared import Prepared, Sources
-from Input.readers.urmp import INSTRUMENTS
 from Models.lengths import Ladder
 from Models.losses import loss
 from Models.wave_unet import wave_unet
@@ -89,7 +89,9 @@ def main() -> None:
 def input_examples_per_second(prepared: Prepared, excerpt: Excerpt) -> tuple[float, tuple]:
     """The rate of the input pipeline, and a batch of its."""
     augmentation = Augmentation(gain=(0.7, 1.0))
-    examples = TrainingExamples(prepared, prepared.split("train"), Sources(INSTRUMENTS), excerpt, augmentation, seed=0)
+    examples = TrainingExamples(
+        prepared, prepared.split("train"), Sources(tuple(INSTRUMENTS)), excerpt, augmentation, seed=0
+    )
     batches = iter(training_batches(examples, BATCH_SIZE))
     return examples_per_second(lambda: next(batches), INPUT_BATCHES), next(batches)
 
@@ -98,7 +100,7 @@ def write_records(prepared: Prepared, excerpt: Excerpt, folder: Path) -> list[Pa
     """The same tracks as the original stored them: an example every 16384 samples."""
     paths = [folder / f"train-{n:05d}-of-{RECORD_FILES:05d}" for n in range(RECORD_FILES)]
     writers = itertools.cycle([tf.io.TFRecordWriter(str(path)) for path in paths])
-    sources, context = Sources(INSTRUMENTS), excerpt.context_samples
+    sources, context = Sources(tuple(INSTRUMENTS)), excerpt.context_samples
     for track in prepared.split("train"):
         for start in range(0, track.samples, RECORD_SAMPLES):
             heard = prepared.sources(track, sources, start - context, excerpt.input_samples)
@@ -173,7 +175,7 @@ def noise_set(folder: Path) -> Prepared:
     random = np.random.default_rng(0)
     tracks = []
     for number, parts in zip(range(TRACKS), itertools.cycle(PARTS)):
-        instruments = random.choice(INSTRUMENTS, parts).tolist()
+        instruments = random.choice(list(INSTRUMENTS), parts).tolist()
         paths = [folder / f"{number}_{part}.wav" for part in range(parts)]
         for path in paths:
             pcm = random.integers(-8_000, 8_000, SECONDS * SAMPLE_RATE_HZ).astype(np.int16)

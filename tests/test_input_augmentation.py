@@ -1,11 +1,10 @@
 """What chance draws for a part, and what arithmetic makes of it."""
 
-from dataclasses import asdict
-
 from Input import augmentation as module
 from Input.augmentation import (
     FLAT,
     TAPS,
+    UNCHANGED,
     UNIT_GAIN,
     UNIT_STEP,
     UNTREATED,
@@ -42,8 +41,13 @@ STEPS = {
 EVERYTHING = {key: value for keys in STEPS.values() for key, value in keys.items()}
 
 
+def changed(**keys) -> Augmentation:
+    """These steps alone."""
+    return Augmentation(**UNCHANGED.model_dump() | keys)
+
+
 def drawn(number: int, parts: int = 3, **keys) -> list[Treatment]:
-    return Augmentation(**keys).treatments((1, number), parts, RATE_HZ)
+    return changed(**keys).treatments((1, number), parts, RATE_HZ)
 
 
 def same(one: Treatment, other: Treatment) -> bool:
@@ -66,7 +70,7 @@ def test_a_draw_depends_on_seed_and_number_alone():
     for number in range(50):
         assert all(map(same, drawn(number, **EVERYTHING), again[number]))
     assert not all(map(same, drawn(1, **EVERYTHING), drawn(2, **EVERYTHING)))
-    other_seed = Augmentation(**EVERYTHING).treatments((2, 1), 3, RATE_HZ)
+    other_seed = changed(**EVERYTHING).treatments((2, 1), 3, RATE_HZ)
     assert not all(map(same, drawn(1, **EVERYTHING), other_seed))
 
 
@@ -268,12 +272,12 @@ def test_a_filter_is_a_convolution_rounded_and_each_part_has_its_own():
 def test_gain_and_polarity_scale_and_swap_exchanges_left_and_right():
     pcm = np.random.default_rng(0).integers(-(2**15), 2**15, (3, 50, 2)).astype(np.int16)
     treatment = stacked([Treatment(-300, False, 256, FLAT), Treatment(0, True, 256, FLAT), UNTREATED._replace(swap=1)])
-    heard = Augmentation(swap=0.5).treated(np, pcm, treatment, 50)
+    heard = changed(swap=0.5).treated(np, pcm, treatment, 50)
     assert heard.dtype == np.int32
     np.testing.assert_array_equal(heard[0], -300 * pcm[0].astype(int))
     assert not heard[1].any()
     np.testing.assert_array_equal(heard[2], 256 * pcm[2, :, ::-1].astype(int))
-    mono = Augmentation(swap=0.5).treated(np, pcm[..., :1], treatment, 50)
+    mono = changed(swap=0.5).treated(np, pcm[..., :1], treatment, 50)
     np.testing.assert_array_equal(mono[2], 256 * pcm[2, :, :1].astype(int))
 
 
@@ -284,7 +288,7 @@ RANGES = st.tuples(st.floats(0.5, 2), st.floats(0.5, 2)).map(sorted)
 @settings(max_examples=100, deadline=None)
 def test_the_pcm_asked_for_is_enough_and_begins_where_it_must(data, speeds, resamples, filters, samples, before):
     """There are as many samples as wanted, and a click lies in its place."""
-    augmentation = Augmentation(speed=0.5 * resamples, speed_range=tuple(speeds), tilt=0.5 * filters)
+    augmentation = changed(speed=0.5 * resamples, speed_range=tuple(speeds), tilt=0.5 * filters)
     slowest, fastest = (round(256 * speed) for speed in speeds)
     steps = st.one_of(st.just(256), st.integers(slowest, fastest)) if resamples else st.just(256)
     step = data.draw(steps)
@@ -341,7 +345,7 @@ def test_a_gain_of_4_on_twice_full_scale_fits_31_times():
     """The bound that the test above stays below, reached."""
     taps = np.where(FLAT, 3 * FLAT, 0).astype(np.int32)
     pcm = np.full((1, TAPS, 1), -(2**15), np.int16)
-    heard = Augmentation(tilt=1).treated(np, pcm, stacked([Treatment(1_024, False, 256, taps)]), 1)
+    heard = changed(tilt=1).treated(np, pcm, stacked([Treatment(1_024, False, 256, taps)]), 1)
     assert heard.item() == -(2**26) and -(2**31) <= 31 * heard.item()
 
 
@@ -349,7 +353,7 @@ def test_a_gain_of_4_on_twice_full_scale_fits_31_times():
 
 
 def training(prepared: Prepared, excerpt=EXCERPT, **augmentation) -> TrainingExamples:
-    return TrainingExamples(prepared, prepared.split("train"), Sources(NAMES), excerpt, Augmentation(**augmentation), 1)
+    return TrainingExamples(prepared, prepared.split("train"), Sources(NAMES), excerpt, changed(**augmentation), 1)
 
 
 def assert_same(one, other) -> None:
@@ -453,8 +457,3 @@ def test_an_example_of_tones_is_what_their_formula_says(make_prepared):
         np.testing.assert_allclose(inputs["mixture"], expected / 2**15, atol=3e-3)
         checked += 1
     assert checked > 20 and len(kinds) == 8
-
-
-def test_augmentations_defaults_are_off():
-    on = {key: value for key, value in asdict(Augmentation()).items() if isinstance(value, float) and value}
-    assert on == {"tilt_db": 3.0} and Augmentation().gain == (1.0, 1.0)

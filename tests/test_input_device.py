@@ -11,7 +11,7 @@ from pathlib import Path
 import Actions.task as Task
 import Actions.training as Training
 import Config
-from Input.augmentation import Augmentation
+from Input.augmentation import UNCHANGED, Augmentation
 from Input.device import AHEAD, ROW, Cache, Drawn, DrawnWindows, Mixer, drawn_arrays, drawn_batches
 from Input.examples import Element, Examples, Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import MANIFEST, Prepared, Sources
@@ -42,7 +42,9 @@ AUGMENTATIONS = {
 
 def training(prepared: Prepared, excerpt=EXCERPT, mix=None, **augmentation) -> TrainingExamples:
     tracks = prepared.split("train")
-    return TrainingExamples(prepared, tracks, SOURCES, excerpt, Augmentation(**augmentation), 1, mix)
+    return TrainingExamples(
+        prepared, tracks, SOURCES, excerpt, Augmentation(**UNCHANGED.model_dump() | augmentation), 1, mix
+    )
 
 
 def windows(prepared: Prepared, excerpt=EXCERPT) -> Windows:

@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from Input.augmentation import Augmentation
+from Input.augmentation import UNCHANGED, Augmentation
 from Input.examples import DrawnPart, Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import MANIFEST, Prepared, Sources
 
@@ -25,7 +25,9 @@ def prepared(make_prepared) -> Prepared:
 
 def training(prepared: Prepared, excerpt=EXCERPT, seed=1, mix=None, **augmentation) -> TrainingExamples:
     tracks = prepared.split("train")
-    return TrainingExamples(prepared, tracks, SOURCES, excerpt, Augmentation(**augmentation), seed, mix)
+    return TrainingExamples(
+        prepared, tracks, SOURCES, excerpt, Augmentation(**UNCHANGED.model_dump() | augmentation), seed, mix
+    )
 
 
 def windows(prepared: Prepared, excerpt=EXCERPT) -> Windows:

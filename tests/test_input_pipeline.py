@@ -20,7 +20,7 @@ def prepared(make_prepared, request) -> Prepared:
 
 
 def examples(prepared: Prepared) -> TrainingExamples:
-    return TrainingExamples(prepared, prepared.split("train"), SOURCES, EXCERPT, Augmentation((0.7, 1.0), 0.5), seed=3)
+    return TrainingExamples(prepared, prepared.split("train"), SOURCES, EXCERPT, Augmentation(remix=0.5), seed=3)
 
 
 def windows(prepared: Prepared) -> Windows:
@@ -98,7 +98,7 @@ class Hesitant(TrainingExamples):
 def test_neither_the_number_of_threads_nor_their_speed_changes_anything(prepared, threads):
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
-    hesitant = Hesitant(prepared, prepared.split("train"), SOURCES, EXCERPT, Augmentation((0.7, 1.0), 0.5), seed=3)
+    hesitant = Hesitant(prepared, prepared.split("train"), SOURCES, EXCERPT, Augmentation(remix=0.5), seed=3)
     batches = training_batches(hesitant, 4).with_options(options).take(10).as_numpy_iterator()
     for start, batch in zip(range(0, 40, 4), batches, strict=True):
         assert_same(batch, stacked(examples(prepared), range(start, start + 4)))

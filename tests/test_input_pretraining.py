@@ -1,7 +1,7 @@
 from fractions import Fraction
 from pathlib import Path
 
-from Config import URMP_SOURCES
+from Input.instruments import INSTRUMENTS
 from Input.pretraining.classes import (
     Classes,
     Segment,
@@ -81,7 +81,7 @@ def index_file(folder: Path) -> Path:
 
 
 def label(*instruments: str) -> list[float]:
-    return [float(one in instruments) for one in URMP_SOURCES]
+    return [float(one in instruments) for one in INSTRUMENTS]
 
 
 # ---------------------------------------------------------------- records, as the data sets have them

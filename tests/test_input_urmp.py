@@ -4,9 +4,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import Prepare
+from Input.instruments import INSTRUMENTS
 from Input.preparation import SourcePart
 from Input.prepared import Prepared
-from Input.readers.urmp import INSTRUMENTS, urmp_tracks
+from Input.readers.urmp import urmp_tracks
 
 import numpy as np
 import pytest

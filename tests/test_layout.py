@@ -14,10 +14,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {  # folder or file: what it may import besides the standard library and, relatively, itself
     "Models": {"Files", "Options", "keras", "numpy", "pydantic"},
-    "Input": {"Files", "av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
+    "Input": {"Files", "Options", "av", "fsspec", "mido", "numpy", "pydantic", "scipy", "soundfile", "soxr", "tqdm"},
     "Learning": {"Files", "Options", "keras", "numpy", "pydantic", "tensorboardX"},
     "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy"},
-    "Config.py": {"Learning", "Models", "Options", "pydantic"},
+    "Config.py": {"Input", "Learning", "Models", "Options", "pydantic"},
     "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Options", "Utils"}
     | {"joblib", "keras", "matplotlib", "numpy", "pandas", "pydantic"},
     "Experiment.py": {"Config", "Files", "Options", "Utils", "sacred"},

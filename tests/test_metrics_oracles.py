@@ -1,5 +1,8 @@
 """Ideal masks against their formulas written bin by bin, and against what must be true of them."""
 
+from typing import get_args
+
+import Config
 import Metrics
 from Metrics.projection import BUFFER_SAMPLES
 
@@ -10,6 +13,10 @@ from scipy import signal
 ORACLES = ("IBM", "IRM", "MWF")
 RATE = 1000  # 46 ms are 46 samples: the nearest power of two is 64
 WINDOW = 64
+
+
+def test_a_configuration_asks_for_the_same_masks():
+    assert get_args(Config.Oracle) == Metrics.ORACLES
 
 
 def noises(seed, samples, sources, channels):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..readers.urmp import INSTRUMENTS
+from ..instruments import INSTRUMENTS
 
 # Classes of AudioSet's ontology by mid. It has neither tuba nor viola, and of oboe, bassoon and the two saxophones no
 # clip was released. Families (brass, strings, woodwind) and playing (pizzicato) name no instrument; a cornet is none.
@@ -66,7 +66,7 @@ class Classes:
 
     Attributes:
         ids: what each of the K classes is called in the data set's own files: AudioSet's mid, YouTube-8M's name.
-        labels: (K, 13) float32, 1.0 where the class is that instrument of `urmp.INSTRUMENTS`, else 0.0.
+        labels: (K, 13) float32, 1.0 where the class is that instrument of `instruments.INSTRUMENTS`, else 0.0.
     """
 
     ids: tuple[str, ...]
@@ -211,7 +211,7 @@ def _segment(cells: list[str], numbers: Mapping[str, int], classes: Classes) -> 
     if unknown := [mid for mid in mids if mid not in numbers]:
         raise ValueError(f"unknown class '{unknown[0]}'")
     heard = classes.labels[[numbers[mid] for mid in mids]].any(axis=0)
-    return Segment(cells[0], start, end, tuple(np.array(INSTRUMENTS)[heard].tolist()))
+    return Segment(cells[0], start, end, tuple(np.array(list(INSTRUMENTS))[heard].tolist()))
 
 
 def _broken(path: Path) -> str | None:

@@ -1,7 +1,7 @@
 """The tf.data steps for pre-training on the features of AudioSet and YouTube-8M; needs TensorFlow, like `pipeline`.
 
 Each function gives elements, not batches, of those videos alone in which one of our instruments is heard, file by file.
-`labels` is 1.0 where the instrument of `urmp.INSTRUMENTS` is heard somewhere in the video, else 0.0. F is the number of
+`labels` is 1.0 where one of `instruments.INSTRUMENTS` is heard somewhere in the video, else 0.0. F is the number of
 seconds; it differs between videos, which is what `padded_batch` is for. Features have no unit; frames are within -2.0
 and 2.01.
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..readers.urmp import INSTRUMENTS
+from ..instruments import INSTRUMENTS
 from .classes import Classes, check_records, dequantised
 
 Tensors = dict[str, Any]

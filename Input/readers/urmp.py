@@ -9,10 +9,9 @@ from pathlib import Path
 
 from Files import require_name
 
+from ..instruments import INSTRUMENTS
 from ..track_preparation import SourcePart, SourceTrack, recorded_mixture
 from .layouts import visible
-
-INSTRUMENTS = ("bn", "cl", "db", "fl", "hn", "ob", "sax", "tba", "tbn", "tpt", "va", "vc", "vn")
 
 # Pieces of one title reuse the same takes (15/16, 17/18, 19/20, 21/22/23, 24/25, ...), so a split keeps a title whole.
 # Test holds all 13 instruments; so does train. What is named nowhere is for training.

@@ -4,7 +4,6 @@ The way of a piece, one module a step:
     splits       line-up, split and bank of every piece; the scores that each split may use
     plan         the passage of a score and the tempo of every piece, in one deterministic pass
     scores       the pool of scores; fitting their lines to the instruments' ranges
-    instruments  ranges and playing habits of the thirteen instruments
     performance  written notes -> played notes: time, articulation, dynamics, intonation, vibrato
     bank         recorded notes, made even in pitch and level, and endless
     sampler      played notes -> the dry sound of a part

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .instruments import INSTRUMENTS, Instrument
+from ..instruments import INSTRUMENTS, Instrument
 from .scores import Line, ScoreNote
 
 LEAD_SECONDS = 0.3

@@ -8,9 +8,9 @@ from Files import OWN, Output, require_name, whole_file
 
 import numpy as np
 
+from ..instruments import INSTRUMENTS
 from ..workers import in_parallel
 from .bank import BANKS, PACK
-from .instruments import INSTRUMENTS
 from .performance import perform, player, seconds_of_quarters
 from .plan import Piece, plan_pieces
 from .room import place, room_responses

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..instruments import INSTRUMENTS
 from .bank import PACK
-from .instruments import INSTRUMENTS
 
 QUARTER_TICKS = 24
 MARKED_TEMPOS_BPM = (30.0, 240.0)

@@ -8,8 +8,8 @@ from Files import Output
 import mido
 import numpy as np
 
+from ..instruments import INSTRUMENTS
 from ..writers import wav_writer
-from .instruments import INSTRUMENTS
 from .performance import PlayedNote
 from .scores import Line
 
