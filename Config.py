@@ -5,9 +5,10 @@
 
 import contextlib
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from Input.augmentation import Augmentation
 from Input.instruments import INSTRUMENTS
@@ -147,166 +148,6 @@ class Evaluate(Options):
     """Folder for the scores, OUT/<split>; empty takes RUN/scores, needed with `estimates`."""
 
 
-# ---------------------------------------------------------------- presets: differences from the defaults above
-
-_VOICE = ("accompaniment", "vocals")
-_BAND = ("bass", "drums", "other", "vocals")
-_ROUNDS: dict[str, Any] = {"second_round": True, "checkpoint_every": 500}
-_URMP: dict[str, dict[str, Any]] = {
-    "model": {"conditioning": "outer", "places": ("bottleneck",)},
-    "augmentation": {"gain": (1.0, 1.0)},
-    "training": {
-        "steps": 200_000,
-        "batch_size": 64,
-        "learning_rate": 1e-5,
-        "decay": "exponential",
-        "decay_rate": 0.96,
-        "decay_steps": 2_000,
-        "loss": "sum_squared",
-        "precision": "mixed_bfloat16",
-        "patience": 0,
-        "checkpoint_every": 500,
-    },
-}
-
-_UNET_SPECTROGRAM: dict[str, Any] = {
-    "model": {"network": "unet_spectrogram"},
-    "data": {"sources": _VOICE, "sample_rate_hz": 8_192, "output_samples": 98_304},
-    "training": {"batch_size": 4},
-}
-
-_DEMO_LABELS = {"output": "consistent", "conditioning": "film", "places": ("every", "output")}
-_DEMO: dict[str, dict[str, Any]] = {
-    "model": {"levels": 7, "filters": 16, **_DEMO_LABELS},
-    "data": {"sample_rate_hz": 11_025, "output_samples": 8_192},
-    "training": {
-        "steps": 600,
-        "batch_size": 8,
-        "learning_rate": 1e-3,
-        "decay": "cosine",
-        "loss": "mse",
-        "validate_every": 150,
-    },
-}
-
-PRESETS: Mapping[str, Tree] = {
-    # Minutes on two CPU cores with the embedded data set: shows the whole way, and proves nothing about a paper.
-    "demo": _DEMO,
-    # Slizovskaia, Kim, Haro, Gomez (ICASSP 2019, arXiv 1811.01850) and the code published with it: no augmentation,
-    # no validation, 8 TPU cores. Labels as an outer product at the bottleneck, there called multiplicative.
-    "urmp": _URMP,
-    # The same network and arithmetic on fewer and longer excerpts: as much mixture in a batch, of which 4.5 times as
-    # much is supervised, because a smaller share of it is context.
-    "urmp_wide": _URMP
-    | {
-        "data": {"output_samples": 147_461},
-        "training": _URMP["training"] | {"batch_size": 33},
-    },
-    # VIMSS's code for MUSDB18: as above with four sources and no labels, mean squared error and a constant rate.
-    "musdb": {
-        "data": {"sources": _BAND},
-        "augmentation": {"gain": (1.0, 1.0)},
-        "training": {"batch_size": 64, "patience": 0, "checkpoint_every": 500},
-    },
-    # Stoller, Ewert, Dixon (ISMIR 2018, arXiv 1806.03185), table 1, under the names of the code published with it.
-    # Epochs of 2000 steps, early stop after 20, then a second round with twice the batch and a tenth of the rate.
-    "baseline": {
-        "model": {"padding": "same", "output": "direct"},
-        "data": {"sources": _VOICE},
-        "training": _ROUNDS,
-    },  # M1
-    "baseline_diff": {"model": {"padding": "same"}, "data": {"sources": _VOICE}, "training": _ROUNDS},  # M2
-    "baseline_context": {"data": {"sources": _VOICE}, "training": _ROUNDS},  # M3
-    "waveunet": {"data": {"sources": _VOICE}, "training": _ROUNDS},  # M3 as well: the paper's network and nothing else
-    "baseline_stereo": {"data": {"sources": _VOICE, "channels": 2}, "training": _ROUNDS},  # M4
-    "full": {"model": {"resampling": "learned"}, "data": {"sources": _VOICE, "channels": 2}, "training": _ROUNDS},  # M5
-    "full_44KHz": {  # M5-HighSR
-        "model": {"resampling": "learned"},
-        "data": {"sources": _VOICE, "channels": 2, "sample_rate_hz": 44_100},
-        "training": _ROUNDS,
-    },
-    "baseline_context_smallfilter_deep": {  # of the code alone
-        "model": {"levels": 14, "down_size": 5, "up_size": 1},
-        "data": {"sources": _VOICE},
-        "training": _ROUNDS,
-    },
-    "full_multi_instrument": {"data": {"sources": _BAND, "channels": 2}, "training": _ROUNDS},  # M6
-    "baseline_comparison": {  # M7, as wide as the U-Net on spectrograms that it is compared with
-        "model": {"filters": 34},
-        "data": {"sources": _VOICE, "sample_rate_hz": 8_192, "output_samples": 98_560},
-        "training": _ROUNDS | {"batch_size": 4},
-    },
-    # Jansson et al. (ISMIR 2017) as that paper compared it: the error of the audio, or of the magnitudes.
-    # 128 frames, 12 s; the published excerpt of 98560 samples has the 128 before and after as well.
-    "unet_spectrogram": _UNET_SPECTROGRAM,
-    "unet_spectrogram_l1": _UNET_SPECTROGRAM | {"training": _UNET_SPECTROGRAM["training"] | {"loss": "magnitudes"}},
-    # The demo's task for networks of today, for the demo's time: shorter batches of longer excerpts at twice the rate.
-    "band_split": _DEMO
-    | {
-        "model": {"network": "band_split", **_DEMO_LABELS},
-        "data": _DEMO["data"] | {"output_samples": 16_384},
-        "training": _DEMO["training"] | {"steps": 1200, "validate_every": 300, "batch_size": 4, "learning_rate": 2e-3},
-    },
-    "lstm_unet": _DEMO
-    | {
-        "model": {"network": "lstm_unet", **_DEMO_LABELS},
-        "data": _DEMO["data"] | {"output_samples": 16_384},
-        "training": _DEMO["training"] | {"steps": 2400, "validate_every": 600, "batch_size": 4, "learning_rate": 2e-3},
-    },
-    # Stoller's Wave-U-Net-Pytorch (2019), with its defaults: its 6 levels count the bottleneck.
-    "improved": {
-        "model": {
-            "levels": 5,
-            "filters": 32,
-            "growth": "double",
-            "down_size": 5,
-            "up_size": 5,
-            "stride": 4,
-            "resampling": "lowpass",
-            "residual": True,
-            "normalisation": "group",
-            "activation": "linear",
-            "output": "direct",
-            "separate": True,
-        },
-        "data": {"sources": _BAND, "channels": 2, "sample_rate_hz": 44_100, "output_samples": 88_200},
-        "training": {"batch_size": 4, "learning_rate": 1e-3, "decay": "cosine", "loss": "l1"},
-    },
-}
-
-ORIGINS: Mapping[str, str] = {
-    "demo": "of this repository",
-    "urmp": "Slizovskaia et al. 2019",
-    "urmp_wide": "of this repository",
-    "musdb": "VIMSS's code",
-    "baseline": "Stoller et al. 2018, M1",
-    "baseline_diff": "Stoller et al. 2018, M2",
-    "baseline_context": "Stoller et al. 2018, M3",
-    "waveunet": "Stoller et al. 2018, M3",
-    "baseline_stereo": "Stoller et al. 2018, M4",
-    "full": "Stoller et al. 2018, M5",
-    "full_44KHz": "Stoller et al. 2018, M5-HighSR",
-    "baseline_context_smallfilter_deep": "Stoller's code",
-    "full_multi_instrument": "Stoller et al. 2018, M6",
-    "baseline_comparison": "Stoller et al. 2018, M7",
-    "unet_spectrogram": "Jansson et al. 2017, loss on audio",
-    "unet_spectrogram_l1": "Jansson et al. 2017, loss on magnitudes",
-    "improved": "after Wave-U-Net-Pytorch, 2019",
-    "band_split": "after Luo and Yu 2023",
-    "lstm_unet": "after Défossez et al. 2019",
-}
-"""Where each preset comes from."""
-
-GRIDS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    # The question of the original: does conditioning on labels help, which method, and where?
-    "conditioning": {
-        "model.conditioning": ("concat", "additive", "multiplicative", "film"),
-        "model.places": ("bottleneck", "every"),
-        "seed": ("1", "2", "3"),
-    },
-}
-"""What Sweep.py varies, by name."""
-
 # ---------------------------------------------------------------- checks
 
 
@@ -386,3 +227,22 @@ def _merged(base: Tree, update: Tree) -> Tree:
         base = {key: value for key, value in base.items() if key in Separator.model_fields}
     both = {k: _merged(base[k], v) for k, v in update.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
     return {**base, **update, **both}
+
+
+# ---------------------------------------------------------------- presets
+
+
+def _presets() -> tuple[dict[str, Tree], dict[str, str]]:
+    """What each file of the folder Presets changes of the defaults, and where it comes from."""
+    paths = sorted(Path(__file__).parent.glob("Presets/*.toml"))
+    files = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in paths}
+    origins, bases = ({name: file.pop(key, "") for name, file in files.items()} for key in ("origin", "based_on"))
+
+    def whole(name: str) -> Tree:
+        return _merged(whole(bases[name]), files[name]) if bases[name] else files[name]
+
+    return {name: whole(name) for name in files}, origins
+
+
+PRESETS, ORIGINS = _presets()
+"""Differences from the defaults by name, and what published them."""

@@ -178,7 +178,7 @@ class Layout:
     Args:
         help: what it prepares.
         read: reads the tracks and remarks, given the options.
-        presets: of Config, with the sources (empty for the instruments) and more words for the training command.
+        presets: files of Presets, with the sources (empty for the instruments) and more words for the training command.
         channels: of the prepared audio, unless `--channels` says otherwise.
         options: what the command may be told besides.
     """

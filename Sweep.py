@@ -5,7 +5,7 @@
     python Sweep.py with demo data.prepared=demo/prepared name=labels conditioning
 
 Words are those of Training.py. A key with several values, separated by commas (by slashes where a value itself is a
-list), makes a grid; so does the name of a grid in Config.py. Each run is runs/<name>-<its values>. What is done is not
+list), makes a grid; so does the name of a grid of `GRIDS`. Each run is runs/<name>-<its values>. What is done is not
 done again, what was stopped goes on. The same command on several machines that share the folder works on one grid:
 each takes the next run that no other has taken.
 """
@@ -17,7 +17,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,15 @@ from Experiment import differences, is_taken, locked
 from Models.options import NETWORKS
 
 ROOT = Path(__file__).resolve().parent
+GRIDS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    # The question of the original: does conditioning on labels help, which method, and where?
+    "conditioning": {
+        "model.conditioning": ("concat", "additive", "multiplicative", "film"),
+        "model.places": ("bottleneck", "every"),
+        "seed": ("1", "2", "3"),
+    },
+}
+"""Grids by name: what each varies."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -85,10 +94,10 @@ def grid(words: Sequence[str]) -> list[Cell]:
     Raises:
         ValueError: one line about the first mistake in them.
     """
-    plain = [word for word in words if "=" not in word and word not in Config.GRIDS]
+    plain = [word for word in words if "=" not in word and word not in GRIDS]
     keys = dict(pair.split("=", 1) for pair in words if "=" in pair)
     name = keys.pop("name", "sweep")
-    choices = {key: list(values) for word in words for key, values in Config.GRIDS.get(word, {}).items()}
+    choices = {key: list(values) for word in words for key, values in GRIDS.get(word, {}).items()}
     if "fresh" in keys:
         raise ValueError(
             "expected no fresh=...: a grid does what is missing. To start over choose another name=..., or remove "
@@ -195,7 +204,7 @@ def report(runs: Sequence[Cell], splits: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     settings = ["settings of Training.py, each with its default:", *Options.explained(Config.Training())]
     parser = argparse.ArgumentParser(
-        description=f"{__doc__}\nGrids of Config.py: {', '.join(Config.GRIDS)}. Presets: {', '.join(Config.PRESETS)}",
+        description=f"{__doc__}\nGrids: {', '.join(GRIDS)}. Presets: {', '.join(Config.PRESETS)}",
         epilog="\n".join(settings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

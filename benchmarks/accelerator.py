@@ -44,7 +44,7 @@ def main() -> None:
     """Measures each batch size and prints it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prepared", metavar="PREPARED", help="a data set that Prepare.py made")
-    parser.add_argument("preset", metavar="PRESET", help="of Config.py")
+    parser.add_argument("preset", metavar="PRESET", help="a file of Presets")
     parser.add_argument("batches", type=batch_sizes, nargs="?", default=BATCHES, help="batch sizes, as 8,64")
     options = parser.parse_args()
     configs = [configured(options.prepared, options.preset, batch_size) for batch_size in sorted(options.batches)]

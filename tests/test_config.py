@@ -232,8 +232,18 @@ def test_the_published_wave_u_nets(name):
     assert data.sources[-1] == "vocals"  # the original's order, whose last source is the difference
 
 
-def test_every_preset_tells_its_origin():
-    assert set(Config.ORIGINS) == set(Config.PRESETS)
+@pytest.mark.parametrize("name", Config.PRESETS)
+def test_every_preset_tells_its_origin_and_how_to_train_it_to_what_score(name):
+    assert Config.ORIGINS[name]
+    remarks = [line for line in (ROOT / "Presets" / f"{name}.toml").read_text().splitlines() if line.startswith("#")]
+    assert f"#     python Training.py with {name} data.prepared=" in "\n".join(remarks)
+    assert any(line.startswith("# Expected: ") for line in remarks)
+
+
+def test_a_preset_that_is_based_on_another_changes_no_more_than_it_says():
+    urmp, wide = (Config.resolve(Config.Training, Config.PRESETS, [name], {}) for name in ("urmp", "urmp_wide"))
+    changes = Options.changes(*(dict(Options.flat(Options.to_dict(config))) for config in (urmp, wide)))
+    assert changes == ["data.output_samples was 16384 and is 147461", "training.batch_size was 64 and is 33"]
 
 
 def trained(*names: str, **model: object) -> Config.Training:

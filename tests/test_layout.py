@@ -219,9 +219,9 @@ def test_a_missing_docstring_is_found(house, text):
     assert found.startswith("Models/layers.py")
 
 
-def test_a_wheel_holds_the_command_the_scripts_and_the_floors_and_nothing_else():
+def test_a_wheel_holds_the_command_the_scripts_the_floors_and_the_presets_and_nothing_else():
     built = subprocess.run([sys.executable, "-c", OUTPUTS], cwd=ROOT, capture_output=True, text=True, check=True)
-    folders = [folder for folder in FLOORS if not folder.endswith(".py")]
+    folders = ["Presets", *(folder for folder in FLOORS if not folder.endswith(".py"))]
     below = [path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     files = [*below, *(path.relative_to(ROOT) for path in ROOT.glob("*.py"))]
     expected = [f"vimss/home/{path.as_posix()}" for path in files if "__pycache__" not in path.parts]

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import Compare
-import Config
 import Sweep
 import Utils
 from Experiment import locked
@@ -77,7 +76,7 @@ def test_a_list_is_one_value_and_slashes_part_several():
 
 
 def test_a_grid_by_name_is_every_combination_once():
-    grid = Config.GRIDS["conditioning"]
+    grid = Sweep.GRIDS["conditioning"]
     cells = Sweep.grid(["demo", "conditioning", "name=labels"])
     expected = {tuple(values) for values in itertools.product(*grid.values())}
     found = {tuple(dict(word.split("=") for word in cell.words[1:])[key] for key in grid) for cell in cells}
