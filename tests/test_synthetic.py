@@ -380,7 +380,7 @@ def test_four_pieces_reach_every_split():
         (dict(lineups=[]), "lineups: expected at least one such as vn_vc, received none"),
         (
             dict(lineups=["vn_xx"]),
-            "lineups: expected instruments out of vn .* tba joined by _, received 'xx' in 'vn_xx'",
+            "lineups: expected instruments out of bn .* vn joined by _, received 'xx' in 'vn_xx'",
         ),
         (dict(lineups=[""]), "received '' in ''"),
         (dict(lineups=["vn_vn_vn_vn_vn_vn"]), "lineups: expected 1 to 5 instruments, received 6 in 'vn_vn_vn"),
