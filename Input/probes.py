@@ -1,4 +1,4 @@
-"""What a separator is told instead of the truth, to find out whether it listens to what it is told."""
+"""Labels that are given to a separator in place of the true ones, to measure what they are worth."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,11 +8,11 @@ import numpy as np
 
 Probe = Literal["no_labels", "all_labels", "shuffled_labels", "wrong_label"]
 Labels = np.ndarray
-"""1.0 for each source that plays, else 0.0: (S,), float32."""
+"""1.0 for each class that plays, else 0.0, (K,); or for the class of each part, (S, K); float32."""
 
 
 def probed_labels(probe: str, names: Sequence[str], labels: Sequence[Labels]) -> list[Labels]:
-    """The labels that a probe tells for each track of a split, in the tracks' order.
+    """The labels that a probe gives for each track of a split, in the tracks' order.
 
     - "no_labels": nothing plays.
     - "all_labels": everything plays.
@@ -41,21 +41,22 @@ def _all_labels(name: str, true: Labels, labels: Sequence[Labels]) -> Labels:
 
 
 def _shuffled_labels(name: str, true: Labels, labels: Sequence[Labels]) -> Labels:
-    others = [other for other in labels if not np.array_equal(other, true)]
+    others = [other for other in labels if other.shape == true.shape and not np.array_equal(other, true)]
     if not others:
         raise ValueError("shuffled_labels: expected tracks with different sources. Received: the same in all tracks")
     return others[_draws(name).integers(len(others))]
 
 
 def _wrong_label(name: str, true: Labels, labels: Sequence[Labels]) -> Labels:
-    present, absent = np.flatnonzero(true), np.flatnonzero(true == 0)
+    draws, wrong = _draws(name), true.copy()
+    row = wrong[draws.integers(len(wrong))] if wrong.ndim == 2 else wrong
+    present, absent = np.flatnonzero(row), np.flatnonzero(row == 0)
     if not (len(present) and len(absent)):
         raise ValueError(
             f"wrong_label: expected a source that plays and one that does not. "
             f"Received: {len(present)} of {len(true)} play in {name}"
         )
-    draws, wrong = _draws(name), true.copy()
-    wrong[draws.choice(present)], wrong[draws.choice(absent)] = 0, 1
+    row[draws.choice(present)], row[draws.choice(absent)] = 0, 1
     return wrong
 
 

@@ -122,6 +122,18 @@ def test_sums_of_instruments_and_parts_of_several_recordings(make_prepared):
 
 
 @on_tensorflow
+def test_each_part_may_be_a_source_on_the_device_too(make_prepared):
+    prepared = make_prepared(TRACKS)
+    tracks = prepared.split("train")
+    sources = Sources(SOURCES.names, targets="parts")
+    examples = TrainingExamples(prepared, tracks, sources, EXCERPT, Augmentation(**EVERYTHING), 1)
+    examples.slots = 5
+    mixer, cache = mixer_of(examples, slots=5)
+    (batch,) = next(drawn_batches(examples, cache, slots=5, batch_size=40))
+    assert_same(on_device(mixer)(batch), examples.batch(range(40)))
+
+
+@on_tensorflow
 def test_every_start_within_and_around_a_track(make_prepared):
     """Windows of one sample, so that an excerpt with its margin begins at each moment of tracks around rows' ends."""
     prepared = make_prepared({"a_vn": ROW + 3, "b_fl": 5})

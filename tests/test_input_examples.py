@@ -76,6 +76,29 @@ def test_an_example_is_what_was_drawn(make_prepared, channels, remix):
         assert {array.dtype for array in example.values()} == {np.dtype(np.float32)}
 
 
+@pytest.mark.parametrize("mix", [None, Mix(1, 3, same=True)])
+def test_each_part_may_be_a_source(prepared, mix):
+    """In the order in which they are drawn, with the label of its class each; places beyond them are empty."""
+    sources = Sources(NAMES, targets="parts")
+    tracks = prepared.split("train")
+    examples = TrainingExamples(prepared, tracks, sources, EXCERPT, Augmentation(silence=0.4, gain=(1, 1)), 1, mix)
+    counts = set()
+    for number in range(30):
+        example, drawn = examples.example(number), examples.draw(number)
+        assert {name: array.shape for name, array in example.items()} == examples.shapes
+        assert example["sources"].shape == (300, 3, 1) and example["labels"].shape == (3, 4)
+        for place in range(3):
+            one = drawn[place] if place < len(drawn) else None
+            there = one is not None and one.treatment.gain != 0
+            expected = audio(prepared, one, 0, 300) if there else np.zeros((300, 1))
+            np.testing.assert_allclose(example["sources"][:, place], expected, atol=1e-6)
+            assert example["present"][place] == there
+            label = [float(there and name == one.part.instrument) for name in NAMES]
+            assert example["labels"][place].tolist() == label
+        counts.add(int(example["present"].sum()))
+    assert counts == {1, 2, 3}
+
+
 def test_sources_sum_to_the_middle_of_the_mixture(prepared):
     """Without gains exactly: samples of 16 bits sum in float32 without rounding."""
     for number in range(50):

@@ -87,3 +87,14 @@ def test_where_nothing_can_be_exchanged_the_track_is_named(playing):
     true = np.full(4, float(bool(playing)), np.float32)
     with pytest.raises(ValueError, match=f"^wrong_label: .* Received: {playing} of 4 play in 07_Tutti$"):
         probed_labels("wrong_label", ["07_Tutti"], [true])
+
+
+def test_labels_of_parts_are_exchanged_in_one_row_and_shuffled_among_tracks_of_as_many():
+    names = [f"t{number}" for number in range(20)]
+    random = np.random.default_rng(0)
+    labels = [np.eye(5, dtype=np.float32)[random.integers(5, size=2 + number % 3)] for number in range(20)]
+    for true, wrong in zip(labels, probed_labels("wrong_label", names, labels), strict=True):
+        assert (wrong.sum(axis=1) == 1).all() and (wrong != true).any(axis=1).sum() == 1
+    for true, other in zip(labels, probed_labels("shuffled_labels", names, labels), strict=True):
+        assert other.shape == true.shape and not np.array_equal(other, true)
+    assert all((told == 1).all() for told in probed_labels("all_labels", names, labels))
