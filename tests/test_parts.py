@@ -16,7 +16,7 @@ TINY += ("training.steps=20", "training.validate_every=10", "training.batch_size
 
 @pytest.fixture(scope="module")
 def run(place) -> Path:
-    render = ("--pieces", 4, "--seconds", 4, "--sample-rate", 8_000, "--lineups", "vn_vn_vc,vn_va", "--workers", 1)
+    render = ("--pieces", 4, "--seconds", 6, "--sample-rate", 8_000, "--lineups", "vn_vn_vc,vn_va", "--workers", 1)
     assert call("Prepare.py", "synthetic", "urmp_violins", *render) == 0
     assert call("Prepare.py", "urmp", "urmp_violins", "violins", "--sample-rate", 8_000, "--workers", 1) == 0
     assert call("Training.py", "with", *TINY, "name=parts") == 0
