@@ -1,6 +1,6 @@
-"""What may be set: the schemas (every key, its unit and why), the presets (what papers set), the checks.
+"""What a script may be told: its own keys and the floors' options, the presets, and what a command line means by them.
 
-`Experiment.py` hands it the words of a command line; this file alone decides what they mean.
+`Options.py` says how keys are declared; the files of the folder `Presets` say what papers set.
 """
 
 import contextlib
