@@ -121,7 +121,7 @@ def new_optimizer(
 
 def memory_of(task: Task, separator: keras.Model) -> Memory:
     """What training takes of each device's memory, the data set included where it shall lie there."""
-    training, values = task.config.training, activations(separator, task.examples.excerpt.input_samples)
+    training, values = task.config.training, activations(separator, task.examples.shapes)
     cached = tracks_of(task) if task.config.data.cache == "device" else ()
     return Memory(
         weights=separator.count_params(),

@@ -1,7 +1,7 @@
 """What a separator costs, by arithmetic on its layers: weights, lengths, multiplications."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -37,27 +37,37 @@ def cost(separator: keras.Model, lengths: Lengths, wanted_samples: int) -> Cost:
     return Cost(separator.count_params(), input_samples, output_samples, flops)
 
 
-def activations(separator: keras.Model, input_samples: int) -> int:
-    """Values that all layers together give for one mixture of so many samples."""
-    return sum(
-        math.prod(tensor.shape[1:])
-        for layer in _at_length(separator, input_samples).layers
-        for tensor in keras.tree.flatten(layer.output)
-    )
+def activations(separator: keras.Model, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Values that all layers together give for one example.
+
+    Args:
+        separator: the network.
+        shapes: of what it receives, by name, without the axis of examples.
+    """
+    values = 0
+    for layer in _of_shapes(separator, shapes).layers:
+        if isinstance(layer, keras.Model):  # a network that is asked for each part
+            parts, classes = shapes["labels"]
+            values += parts * activations(layer, {"mixture": shapes["mixture"], "labels": (classes,)})
+        else:
+            values += sum(math.prod(tensor.shape[1:]) for tensor in keras.tree.flatten(layer.output))
+    return values
 
 
 def multiplications(separator: keras.Model, input_samples: int) -> Iterator[int]:
     """Multiplications of each layer with its weights, for one mixture of so many samples."""
-    for layer in _at_length(separator, input_samples).layers:
+    shapes = {"mixture": (input_samples, separator.input["mixture"].shape[-1])}
+    for layer in _of_shapes(separator, shapes).layers:
         for weight in layer.weights:
             if len(weight.shape) > 1 and "bias" not in weight.name:
                 yield math.prod(weight.shape) * _positions(layer)
 
 
-def _at_length(separator: keras.Model, input_samples: int) -> keras.Model:
-    """The same network, which knows how long its mixture is."""
-    inputs = {name: keras.Input(tensor.shape[1:], name=name) for name, tensor in separator.input.items()}
-    inputs["mixture"] = keras.Input((input_samples, separator.input["mixture"].shape[-1]), name="mixture")
+def _of_shapes(separator: keras.Model, shapes: Mapping[str, tuple[int, ...]]) -> keras.Model:
+    """The same network, which knows what it receives."""
+    inputs = {
+        name: keras.Input(shapes.get(name, tensor.shape[1:]), name=name) for name, tensor in separator.input.items()
+    }
     return keras.models.clone_model(separator, input_tensors=inputs)
 
 
