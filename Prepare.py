@@ -28,7 +28,7 @@ from Input.track_preparation import SourceTrack
 from Utils import errors_in_one_line, markdown_table, progress_calls
 
 if TYPE_CHECKING:
-    from Input.doctor import Diagnosis
+    from Actions.doctor import Diagnosis
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def synthetic(options: argparse.Namespace) -> None:
     """Renders the embedded data set."""
-    from Input.synthetic import render_dataset  # here, as those below: scipy takes seconds to load
+    from Actions.rendering import render_dataset  # here, as those below: scipy takes seconds to load
 
     with progress_calls(unit="piece", label="rendering") as progress:
         render_dataset(
@@ -109,7 +109,7 @@ def _next_commands(out: Path, layout: "Layout") -> list[str]:
 
 def check_prepared(options: argparse.Namespace) -> None:
     """Examines a prepared data set: what it holds, and what is wrong with it."""
-    from Input.doctor import examine
+    from Actions.doctor import examine
 
     with progress_calls(unit="track", label="checking") as progress:
         found = examine(options.prepared, workers=options.workers, progress=progress)

@@ -7,8 +7,8 @@ from typing import Any
 
 import Config
 from Actions.data import prepared_for, sources_of
+from Actions.doctor import require_trainable
 from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
-from Input.doctor import require_trainable
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Track
 from Learning.devices import Devices, Memory, accelerator_bytes, free_bytes

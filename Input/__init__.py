@@ -1,23 +1,24 @@
-"""Files on disk -> batches.
+"""Files on disk -> batches of examples.
 
-THE element, the same for training and for whole tracks, for every data set and every model:
+THE example, the same for training and for whole tracks, for every data set and every network, is one dict of float32
+arrays:
 
-    ({"mixture": (T_in, C), "labels": (S,)}, sources (T_out, S, C))
+    mixture (T_in, C)      linear amplitude, full scale 1.0
+    sources (T_out, S, C)  what the middle T_out samples of the mixture are the sum of; the rest of it, a margin on
+                           both sides, is zero where the track has ended
+    present (S,)           1.0 where the source has a part in the example (be it at rest in this excerpt), else 0.0
+    weight ()              how much the example counts
+    labels, ...            what a network is given beside the mixture, as many of these contexts as it asks for
 
-all float32. `mixture` and `sources` are linear amplitudes, full scale 1.0; the sources sum to the middle T_out of the
-T_in samples of mixture, the rest is a margin on both sides, zero where the track has ended. `labels` is 1.0 where the
-source has a part in the track (be it at rest in this excerpt), else 0.0. More context (scores, video) becomes more
-keys beside `labels`.
+Sources are classes (S of them, always the same) or the parts of a track one by one (padded): `sources`.
 
 A data set becomes a prepared one,
 
 - `readers`: URMP, MUSDB18, solos, anybody's stems -> tracks and their parts.
-- `synthetic`: the embedded data set, rendered from recorded notes and real scores in URMP's layout.
 - `instruments`: the thirteen of URMP.
 - `audio`: any audio file as blocks at a wanted rate; `media`: those that need FFmpeg; `extents`: where the sound ends.
 - `preparation`: tracks and parts -> a prepared data set, resumable; `track_preparation`: one of them; `remarks`.
-- `prepared`: a manifest, and each stem once as a wav that can be sliced; `storage`: here, or on object storage.
-- `doctor`: is it fit to train on?
+- `prepared`: a manifest, and each stream once in a file that can be sliced; `storage`: here, or on object storage.
 
 and that becomes batches:
 

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from Input.synthetic import render_dataset
+from Actions.rendering import render_dataset
 
 SECONDS = 30.0
 

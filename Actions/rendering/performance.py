@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from Input.instruments import INSTRUMENTS, Instrument
+
 import numpy as np
 
-from ..instruments import INSTRUMENTS, Instrument
 from .scores import Line, ScoreNote
 
 LEAD_SECONDS = 0.3

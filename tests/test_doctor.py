@@ -4,9 +4,9 @@ import itertools
 import shutil
 from pathlib import Path
 
-from Input.doctor import Diagnosis, examine, loudness, require_trainable
-from Input.doctor.inventory import SourceRow, SplitRow, source_rows
-from Input.doctor.loudness import ever_plays, full_scale_runs, playing_frames
+from Actions.doctor import Diagnosis, examine, loudness, require_trainable
+from Actions.doctor.inventory import SourceRow, SplitRow, source_rows
+from Actions.doctor.loudness import ever_plays, full_scale_runs, playing_frames
 from Input.prepared import AUDIO, MANIFEST, Manifest, Part, Prepared, Track
 from Input.sources import Sources
 

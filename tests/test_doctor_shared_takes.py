@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from Input.doctor import landmarks as landmarks_module
-from Input.doctor.landmarks import NEIGHBOURS, landmarks, meetings
-from Input.doctor.shared_takes import Recording, SharedTake, shared_take, shared_takes
+from Actions.doctor import landmarks as landmarks_module
+from Actions.doctor.landmarks import NEIGHBOURS, landmarks, meetings
+from Actions.doctor.shared_takes import Recording, SharedTake, shared_take, shared_takes
 from Input.prepared import MANIFEST, Manifest, Prepared, Track
 
 import numpy as np

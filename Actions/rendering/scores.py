@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+from Input.instruments import INSTRUMENTS
+
 import numpy as np
 
-from ..instruments import INSTRUMENTS
 from .bank import PACK
 
 QUARTER_TICKS = 24

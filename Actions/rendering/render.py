@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from Files import OWN, Output, require_name, whole_file
+from Input.instruments import INSTRUMENTS
+from Input.workers import in_parallel
 
 import numpy as np
 
-from ..instruments import INSTRUMENTS
-from ..workers import in_parallel
 from .bank import BANKS, PACK
 from .performance import perform, player, seconds_of_quarters
 from .plan import Piece, plan_pieces

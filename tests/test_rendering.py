@@ -9,11 +9,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from Actions.rendering import bank, render_dataset, sampler
+from Actions.rendering.plan import plan_pieces
+from Actions.rendering.render import render_piece
+from Actions.rendering.splits import URMP_LINEUPS
 from Files import OWN
-from Input.synthetic import bank, render_dataset, sampler
-from Input.synthetic.plan import plan_pieces
-from Input.synthetic.render import render_piece
-from Input.synthetic.splits import URMP_LINEUPS
 
 import mido
 import numpy as np

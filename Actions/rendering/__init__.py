@@ -11,7 +11,7 @@ The way of a piece, one module a step:
     urmp_folder  a piece's files
     render       all of it, in parallel, resumable
 
-The music and the notes are in `Input/demo_pack`; a data set built from them carries their LICENSES.md.
+The music and the notes are in `Actions/rendering/demo_pack`; a data set built from them carries their LICENSES.md.
 """
 
 from .render import render_dataset

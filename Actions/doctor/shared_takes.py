@@ -10,10 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from Input.prepared import Part, Prepared, Track
+from Input.workers import in_parallel
+
 import numpy as np
 
-from ..prepared import Part, Prepared, Track
-from ..workers import in_parallel
 from .landmarks import meetings
 
 BLOCK_SECONDS = 1.0

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from Input.prepared import Prepared, Stream, Track
+
 import numpy as np
 
-from ..prepared import Prepared, Stream, Track
 from .loudness import PLAYING_DB
 from .shared_takes import SharedTake
 

@@ -15,7 +15,7 @@ import soxr
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import correlate
 
-PACK = Path(__file__).resolve().parent.parent / "demo_pack"
+PACK = Path(__file__).resolve().parent / "demo_pack"
 BANKS = ("a", "b")
 # Notes are kept at twice the output rate: reading between samples is then clean up to the output's highest frequency.
 OVERSAMPLING = 2

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-import numpy as np
+from Input.prepared import FULL_SCALE, Part, Prepared, Track
 
-from ..prepared import FULL_SCALE, Part, Prepared, Track
+import numpy as np
 
 FRAME_SECONDS = 1.0
 PLAYING_DB = -60.0  # of full scale, the rms over a frame and all channels

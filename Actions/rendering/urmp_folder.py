@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from Files import Output
+from Input.instruments import INSTRUMENTS
+from Input.writers import wav_writer
 
 import mido
 import numpy as np
 
-from ..instruments import INSTRUMENTS
-from ..writers import wav_writer
 from .performance import PlayedNote
 from .scores import Line
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from Input.prepared import Prepared, Track
+from Input.sources import Sources
+from Input.workers import in_parallel
+
 import numpy as np
 
-from ..prepared import Prepared, Track
-from ..sources import Sources
-from ..workers import in_parallel
 from . import findings
 from .inventory import SourceRow, SplitRow, source_rows, split_rows
 from .landmarks import landmarks

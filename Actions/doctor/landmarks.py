@@ -6,10 +6,10 @@ recordings that share the same names, always at the same distance in time, are w
 
 from collections.abc import Sequence
 
+from Input.prepared import Part, Prepared, Track
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
-
-from ..prepared import Part, Prepared, Track
 
 REACH_SECONDS = 0.1
 SMOOTHING_SECONDS = 1 / 4_000  # peaks of a smooth wave keep their order where a shift is no whole number of samples

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
+from Input.prepared import Prepared, Track
 
-from ..prepared import Prepared, Track
+import numpy as np
 
 FIRST_SPLITS = ("train", "validation")
 
