@@ -13,8 +13,9 @@ from typing import Literal
 from Input.augmentation import Augmentation
 from Input.instruments import INSTRUMENTS
 from Input.probes import Probe
+from Input.streams import CONTEXTS
 from Learning.options import Fit
-from Models.options import Model, Objective, Separator, WaveUNet
+from Models.options import Model, Objective, Separator, WaveUNet, spelled_out
 from Options import (
     Contradiction,
     Count,
@@ -92,17 +93,27 @@ class Training(Options):
     training: Optimisation = Optimisation()
 
     @model_validator(mode="after")
-    def _has_a_name_for_all(self) -> "Training":
+    def _fits_together(self) -> "Training":
         if self.training.processes > 1 and not self.name:
             raise ValueError("must have a name=... that all training.processes share")
+        named = [("model.contexts", self.model.contexts), ("augmentation.drop", self.augmentation.drop)]
+        for key, name in [(key, name) for key, names in named for name in names]:
+            if name not in CONTEXTS:
+                raise ValueError(f"must name in {key} some of {', '.join(CONTEXTS)}, not {name}")
         if self.data.targets == "parts":
-            if self.model.conditioning == "none" or set(self.model.places) == {"output"}:
+            within = [name for name in self.model.received if set(self.model.contexts[name].places) != {"output"}]
+            if not within:
                 raise ValueError(
                     "must have model.conditioning and model.places within the network, such as film and every, with "
                     "data.targets=parts: each part is asked for by its label"
                 )
             if self.model.output == "difference":
                 raise ValueError("must have model.output=direct or consistent with data.targets=parts")
+        elif self.augmentation.drop.get("labels") and "output" in self.model.contexts["labels"].places:
+            raise ValueError(
+                "must have model.places without output with augmentation.drop.labels: there a source is silent whose label "
+                "is withheld"
+            )
         return self
 
 
@@ -187,7 +198,7 @@ def resolve(schema: type[Group], presets: Mapping[str, Tree], names: Sequence[st
     tree: Tree = {}
     for name in names:
         tree = _merged(tree, _preset(name, presets))
-    return checked(schema, _merged(tree, updates))
+    return checked(schema, _merged(tree, _spelled_out(updates)))
 
 
 def alternatives(names: Sequence[str], key: str, value: str, others: Mapping[str, str]) -> list[str]:
@@ -216,7 +227,7 @@ def alternatives(names: Sequence[str], key: str, value: str, others: Mapping[str
 
 def _preset(name: str, presets: Mapping[str, Tree]) -> Tree:
     if name in presets:
-        return presets[name]
+        return _spelled_out(presets[name])
     if name.endswith(".json"):
         return _stored(Path(name))
     known = ", ".join(presets) or "none"
@@ -231,7 +242,13 @@ def _stored(path: Path) -> Tree:
         raise ValueError(f"{path} is not json: {error}") from None
     if not isinstance(tree, dict):
         raise ValueError(f"{path} must hold a configuration as a json object; received a {type(tree).__name__}")
-    return {key: value for key, value in tree.items() if key != "fresh"}  # said of that run's start, not of a repeat's
+    # `fresh` was said of that run's start, not of a repeat's.
+    return _spelled_out({key: value for key, value in tree.items() if key != "fresh"})
+
+
+def _spelled_out(tree: Tree) -> Tree:
+    """A configuration without the short keys of a model, so that what is said later wins in either form."""
+    return {**tree, "model": spelled_out(tree["model"])} if "model" in tree else tree
 
 
 def _merged(base: Tree, update: Tree) -> Tree:
@@ -248,7 +265,7 @@ def _merged(base: Tree, update: Tree) -> Tree:
 def _presets() -> tuple[dict[str, Tree], dict[str, str]]:
     """What each file of the folder Presets changes of the defaults, and where it comes from."""
     paths = sorted(Path(__file__).parent.glob("Presets/*.toml"))
-    files = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in paths}
+    files = {path.stem: dict(_spelled_out(tomllib.loads(path.read_text(encoding="utf-8")))) for path in paths}
     origins, bases = ({name: file.pop(key, "") for name, file in files.items()} for key in ("origin", "based_on"))
 
     def whole(name: str) -> Tree:

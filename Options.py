@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 
 from Files import require_name
 
@@ -165,6 +165,8 @@ def _kinds(field: Any) -> tuple[Any, ...]:
 
 def variants(field: Any) -> dict[str, type[Options]]:
     """The groups that a field may hold, by the word that chooses one; by the empty word where there is one alone."""
+    if get_origin(field.annotation) is dict:  # of groups by name: see `_paths`
+        return {}
     groups = [kind for kind in _kinds(field) if isinstance(kind, type) and issubclass(kind, Options)]
     return {kind.model_fields[field.discriminator].default if field.discriminator else "": kind for kind in groups}
 
@@ -234,6 +236,9 @@ def _paths(schema: type[Options], chosen: list[Any]) -> Iterator[str]:
         if groups:
             group = next((groups[tag] for tag in groups if tag in chosen), next(iter(groups.values())))
             yield from (f"{name}.{path}" for path in _paths(group, chosen))
+        elif isinstance(field.default, dict) and any(isinstance(one, Options) for one in field.default.values()):
+            for key, one in field.default.items():
+                yield from (f"{name}.{key}.{path}" for path in _paths(type(one), chosen))
         else:
             yield name
 
@@ -306,6 +311,11 @@ def explained(options: Options, path: str = "", words: Mapping[str, list[str]] =
     for name, field in type(options).model_fields.items():
         value, key = getattr(options, name), f"{path}{name}"
         document = " ".join((field.description or "").split())
+        if isinstance(value, dict) and any(isinstance(one, Options) for one in value.values()):
+            yield from textwrap.wrap(f"{key}.*: {document}", 112, initial_indent="  ", subsequent_indent=" " * 8)
+            for one, group in value.items():
+                yield from explained(group, f"{key}.{one}.")
+            continue
         if isinstance(value, Options):
             about = document or (type(value).__doc__ or "").strip().partition("\n")[0]
             chosen = {str(field.discriminator): list(variants(field))}

@@ -126,7 +126,7 @@ def wanted_stems(config: Config.Training, labels: Sequence[str], stems: Sequence
     for what, names, known in (("labels", labels, config.data.sources), ("stems", stems, named)):
         if unknown := sorted(set(names) - set(known)):
             raise ValueError(f"{what}: this run does not know {', '.join(unknown)}; it knows {', '.join(known)}")
-    if config.model.conditioning != "none" and not labels:
+    if "labels" in config.model.received and not labels:
         raise ValueError(
             f"this run needs labels, the sources that play, among {', '.join(config.data.sources)} (--labels a,b)"
         )

@@ -64,15 +64,10 @@ def task_of(config: Config.Training, devices: Devices) -> Task:
     output_samples = lengths.output_samples(data.output_samples)
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)
     full = batch_size if devices.count > 1 else 1
-    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full, contexts_of(config))
+    windows = Windows(prepared, prepared.split("validation", data.parts), wanted, excerpt, full, config.model.received)
     examples = training_examples(config, prepared, excerpt)
     examples.slots = windows.slots = max(examples.most_parts, windows.most_parts)
     return Task(config, devices, examples, windows)
-
-
-def contexts_of(config: Config.Training) -> tuple[str, ...]:
-    """The streams that the network receives beside the mixture."""
-    return () if config.model.conditioning == "none" else ("labels",)
 
 
 def training_examples(config: Config.Training, prepared: Prepared, excerpt: Excerpt) -> TrainingExamples:
@@ -83,9 +78,8 @@ def training_examples(config: Config.Training, prepared: Prepared, excerpt: Exce
     """
     data, tracks = config.data, prepared.split("train", config.data.parts)
     mix = Mix(*data.mix, data.mix_same) if data.mix else None
-    contexts = contexts_of(config)
     return TrainingExamples(
-        prepared, tracks, sources_of(data), excerpt, config.augmentation, config.seed, mix, contexts
+        prepared, tracks, sources_of(data), excerpt, config.augmentation, config.seed, mix, config.model.received
     )
 
 

@@ -38,7 +38,7 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
     """
     run = Run(config.run)
     data, loss = run.config.data, run.config.training.loss
-    if config.probes and len(run.separator.inputs) == 1:
+    if config.probes and "labels" not in run.config.model.received:
         raise ValueError(
             f"the run {config.run} receives no labels (model.conditioning=none): there is nothing to probe"
         )

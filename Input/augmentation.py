@@ -8,6 +8,7 @@ The functions take arrays of numpy or of a backend; `xp` is `numpy` or `keras.op
 what another one draws, and a step that is off, or that chance spares, leaves every bit as it was.
 """
 
+import zlib
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Annotated, Any, NamedTuple
@@ -77,6 +78,8 @@ class Augmentation(Options):
     """Of limiting a part's band."""
     lowpass_hz: Range[Annotated[float, Field(ge=500)]] = (1_000.0, 8_000.0)
     """Lowest and highest cut-off; drawn evenly in octaves."""
+    drop: dict[str, Probability] = {}
+    """Of withholding a context, by its name, as zeros: drop.labels=0.2. So that one network takes what is known."""
 
     def treatments(self, seed: tuple[int, ...], parts: int, sample_rate_hz: int) -> list[Treatment]:
         """What happens to each of so many parts of an example; drawn from streams that `seed` and the step begin."""
@@ -98,6 +101,14 @@ class Augmentation(Options):
             step = round(UNIT_STEP * draw.uniform(*self.speed_range))
         taps = self._taps(chance(6), chance(7), parts, sample_rate_hz) if self.filters else [FLAT] * parts
         return [Treatment(int(g), bool(s), step, t) for g, s, t in zip(gains, swaps, taps, strict=True)]
+
+    def withheld(self, seed: tuple[int, ...]) -> set[str]:
+        """The contexts that an example goes without; drawn from streams that `seed` and the context's name begin."""
+        return {
+            name
+            for name, probability in self.drop.items()
+            if np.random.default_rng((*seed, 8, zlib.crc32(name.encode()))).random() < probability
+        }
 
     def _taps(self, tilts: Any, cutoffs: Any, parts: int, sample_rate_hz: int) -> list[np.ndarray]:
         drawn = []

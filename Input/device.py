@@ -24,8 +24,8 @@ AHEAD = 32  # batches that are drawn before they are asked for
 
 Drawn = dict[str, np.ndarray]
 """Drawn parts as arrays of P slots: `row` (of the cache, where the part begins), `start` (where its sources start) and
-`samples` of its track, `source` and `class` (indices), and its treatment `gain`, `swap`, `step`, `taps`. An empty slot
-has the gain 0. And the `weight` of each example."""
+`samples` of its track, `source` (an index), and its treatment `gain`, `swap`, `step`, `taps`; an empty slot has the
+gain 0. And what is known beside the sound (`Examples.described`)."""
 
 
 class Cache:
@@ -64,15 +64,13 @@ def drawn_arrays(examples: Examples, cache: Cache, numbers: Sequence[int], slots
             for example in drawn
             for place, one in enumerate(example)
         ],
-        "class": [examples.class_of(one) for one in parts],
         **stacked([one.treatment for one in parts])._asdict(),
     }
     arrays = {name: np.zeros((len(drawn), slots, *np.shape(values)[1:]), np.int32) for name, values in known.items()}
     arrays["step"][:], arrays["taps"][:] = UNIT_STEP, FLAT
     for name, values in known.items():
         arrays[name][*filled] = values
-    arrays["weight"] = np.array([examples.weight(number) for number in numbers], np.float32)
-    return arrays
+    return {**arrays, **examples.described(numbers, drawn)}
 
 
 def drawn_batches(
@@ -132,7 +130,7 @@ class Mixer(keras.layers.Layer):
     def __init__(self, cache: Cache, examples: Examples, slots: int, **kwargs: Any):
         super().__init__(dtype="float32", trainable=False, **kwargs)
         self.excerpt, self.augmentation = examples.excerpt, examples.augmentation
-        self.sources, self.contexts, self.slots = examples.sources, examples.contexts, slots
+        self.slots, self.shapes = slots, examples.shapes
         self.pcm = self.add_weight(
             name="pcm",
             shape=cache.rows.shape,
@@ -142,9 +140,9 @@ class Mixer(keras.layers.Layer):
         )
 
     def call(self, drawn: dict[str, Any]) -> dict[str, Any]:
-        slots, classes = self.slots, len(self.sources.names)
-        batch = ops.shape(drawn["gain"])[0]
-        of_parts = {name: array for name, array in drawn.items() if name != "weight"}
+        slots, batch = self.slots, ops.shape(drawn["gain"])[0]
+        described = {name: array for name, array in drawn.items() if name in self.shapes}
+        of_parts = {name: array for name, array in drawn.items() if name not in described}
         flat = {name: ops.reshape(array, (batch * slots, *array.shape[2:])) for name, array in of_parts.items()}
         treatment = Treatment(flat["gain"], ops.cast(flat["swap"], "bool"), flat["step"], flat["taps"])
         samples, channels = self.excerpt.input_samples, self.pcm.shape[2]
@@ -152,21 +150,12 @@ class Mixer(keras.layers.Layer):
         treated = ops.reshape(treated, (batch, slots, samples, channels))
         margin = self.excerpt.margin_samples
         middle = treated[:, :, margin : margin + self.excerpt.output_samples]
-        rows = slots if self.sources.of_parts else classes
-        held = _one_hot(drawn["source"], rows)
-        sounding = ops.cast(drawn["gain"] != 0, "int32")[..., None]
+        rows = ops.arange(self.shapes["sources"][1], dtype="int32")
+        held = ops.cast(drawn["source"][..., None] == rows, "int32")
         sources: Any = 0
         for slot in range(slots):
             sources = sources + middle[:, slot, :, None] * held[:, slot, None, :, None]
-        present = ops.max(held * sounding, axis=1)
-        labels = _one_hot(drawn["class"], classes) * sounding
-        known = {"labels": labels if self.sources.of_parts else ops.max(labels, axis=1)}
-        return {
-            "mixture": _amplitudes(ops.sum(treated, axis=1)),
-            "sources": _amplitudes(sources),
-            "present": ops.cast(present, "float32"),
-            "weight": drawn["weight"],
-        } | {name: ops.cast(known[name], "float32") for name in self.contexts}
+        return {"mixture": _amplitudes(ops.sum(treated, axis=1)), "sources": _amplitudes(sources), **described}
 
     def _cut(self, flat: dict[str, Any]) -> Any:
         """The PCM of each part (N, T_pcm, C), int32; silence beyond the ends of its track."""
@@ -186,14 +175,10 @@ class Mixer(keras.layers.Layer):
     def inputs(self) -> dict[str, keras.KerasTensor]:
         """What a model that begins with this layer receives."""
         shapes = {"taps": (self.slots, len(FLAT))}
-        names = ("row", "start", "samples", "source", "class", *Treatment._fields)
+        names = ("row", "start", "samples", "source", *Treatment._fields)
         inputs = {name: keras.Input(shapes.get(name, (self.slots,)), dtype="int32", name=name) for name in names}
-        return {**inputs, "weight": keras.Input((), dtype="float32", name="weight")}
-
-
-def _one_hot(indices: Any, count: int) -> Any:
-    """Integers (...) -> (..., count), int32."""
-    return ops.cast(indices[..., None] == ops.arange(count, dtype="int32"), "int32")
+        described = {name: shape for name, shape in self.shapes.items() if name not in ("mixture", "sources")}
+        return inputs | {name: keras.Input(shape, dtype="float32", name=name) for name, shape in described.items()}
 
 
 def _amplitudes(sums: Any) -> Any:

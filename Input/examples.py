@@ -11,12 +11,10 @@ import numpy as np
 from .augmentation import FULL_SCALE, UNCHANGED, UNIT_GAIN, UNTREATED, Augmentation, Treatment, stacked
 from .prepared import Part, Prepared, Track
 from .sources import Sources
+from .streams import CONTEXTS
 
 Example = dict[str, np.ndarray]
 """THE example of this floor, or a batch of them."""
-
-CONTEXTS = ("labels",)
-"""The streams that a network may be given beside the mixture."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +121,10 @@ class Examples(ABC):
         """How much example `number` counts in a mean over examples."""
         return 1.0
 
+    def withheld(self, number: int) -> set[str]:
+        """The contexts that example `number` goes without."""
+        return set()
+
     def example(self, number: int) -> Example:
         """Example `number`."""
         return {name: array[0] for name, array in self.batch([number]).items()}
@@ -133,34 +135,46 @@ class Examples(ABC):
         Raises:
             ValueError: if a file cannot be read; it stays in `fault`.
         """
-        arrays = {name: _zeros((len(numbers), *shape)) for name, shape in self.shapes.items()}
         try:
-            for index, number in enumerate(numbers):
-                self._write(number, {name: array[index] for name, array in arrays.items() if name != "weight"})
-                arrays["weight"][index] = self.weight(number)
+            drawn = [self.draw(number) for number in numbers]
+            mixtures, sources = (_zeros((len(numbers), *self.shapes[name])) for name in ("mixture", "sources"))
+            for parts, mixture, of_parts in zip(drawn, mixtures, sources, strict=True):
+                self._mix(parts, mixture, of_parts)
+            arrays = self.described(numbers, drawn)
         except (OSError, ValueError) as error:
             self.fault = error
             raise
         self.reached = max(self.reached, numbers[-1] + 1)
+        return {"mixture": mixtures, "sources": sources, **arrays}
+
+    def described(self, numbers: Sequence[int], drawn: Sequence[Sequence[DrawnPart]]) -> Example:
+        """What is known of examples beside their sound: `present`, `weight` and the contexts."""
+        shapes = {name: shape for name, shape in self.shapes.items() if name not in ("mixture", "sources")}
+        arrays = {name: _zeros((len(numbers), *shape)) for name, shape in shapes.items()}
+        for index, (number, parts) in enumerate(zip(numbers, drawn, strict=True)):
+            arrays["weight"][index] = self.weight(number)
+            withheld = self.withheld(number)
+            for place, one in enumerate(parts):
+                of_class = self.class_of(one)
+                row = self.sources.row(place, of_class)
+                if one.treatment.gain:
+                    arrays["present"][index, row] = 1
+                    if "labels" in self.contexts and "labels" not in withheld:
+                        arrays["labels"][index][(row, of_class) if self.sources.of_parts else row] = 1
         return arrays
 
-    def _write(self, number: int, arrays: Example) -> None:
-        """Writes example `number` into arrays; what no part sounds in is zero there already."""
+    def _mix(self, drawn: Sequence[DrawnPart], mixture: np.ndarray, sources: np.ndarray) -> None:
+        """Writes the sound of drawn parts into arrays; where none sounds it is zero there already."""
         middle = slice(self.excerpt.margin_samples, self.excerpt.margin_samples + self.excerpt.output_samples)
         whole: np.ndarray | None = None
         sums: dict[int, np.ndarray] = {}
-        for place, one in enumerate(self.draw(number)):  # part by part: what is added up stays in the processor's cache
-            treated, of_class = self._treated(one), self.class_of(one)
-            row = self.sources.row(place, of_class)
+        for place, one in enumerate(drawn):  # part by part: what is added up stays in the processor's cache
+            treated, row = self._treated(one), self.sources.row(place, self.class_of(one))
             sums[row] = sums[row] + treated[middle] if row in sums else treated[middle].copy()
-            if one.treatment.gain:
-                arrays["present"][row] = 1
-                if "labels" in arrays:
-                    arrays["labels"][(row, of_class) if self.sources.of_parts else row] = 1
             whole = treated if whole is None else np.add(whole, treated, out=whole)
-        amplitudes(whole, arrays["mixture"])
+        amplitudes(whole, mixture)
         for row, total in sums.items():
-            amplitudes(total, arrays["sources"][:, row])
+            amplitudes(total, sources[:, row])
 
     def _treated(self, one: DrawnPart) -> np.ndarray:
         """A drawn part as it is mixed: (T, C), int32, in units of 2^-23."""
@@ -257,6 +271,10 @@ class TrainingExamples(Examples):
             DrawnPart(one.track, one.part, one.start, treatment)
             for one, treatment in zip(drawn, treatments, strict=True)
         ]
+
+    def withheld(self, number: int) -> set[str]:
+        """The contexts that example `number` goes without."""
+        return self.augmentation.withheld((self.seed, number))
 
     def _together(self, random: np.random.Generator) -> list[DrawnPart]:
         """The parts of one track at one moment."""

@@ -1,11 +1,13 @@
 """The band-split recurrent network (Luo and Yu 2023, IEEE/ACM TASLP 31, figure 1), for all sources at once."""
 
+from collections.abc import Mapping
+
 from Options import checked
 
 import keras
 from keras import ops
 
-from .conditioning import Conditioner, Positions, labels_input
+from .conditioning import Conditioner, Positions
 from .lengths import Padded
 from .options import BandSplit as Choices
 from .outputs import completed, emitted_sources
@@ -14,7 +16,7 @@ from .spectrogram import InverseStft, Stft
 
 
 def band_split(
-    sources: int, channels: int = 1, frames: int | None = None, classes: int | None = None, **options: object
+    sources: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
 ) -> keras.Model:
     """Splits the spectrum into bands, runs along time and across them, and masks the mixture's spectrum.
 
@@ -25,23 +27,22 @@ def band_split(
     Args:
         sources: S.
         channels: C of the mixture and of each source.
-        frames: F of labels that move in time; None for labels that hold for the whole excerpt.
-        classes: D of the labels; None for S.
+        shapes: of each context that the network receives, by name: (D,), or (F, D) where it moves in time. Labels
+            are (S,) if it is not said.
         options: keys of `options.BandSplit`. Of the places, `input` is the spectrum, `encoder` the split, `bottleneck`
             what one block hands the next, `decoder` what the masks are estimated from.
 
     Returns:
-        A functional model {"mixture": (B, T, C), "labels": (B, D) or (B, F, D) if conditioned} -> (B, T, S, C),
+        A functional model {"mixture": (B, T, C), <context>: (B, D) or (B, F, D), ...} -> (B, T, S, C),
         float32. `band_split_lengths` gives the T that fit.
 
     Raises:
         ValueError: one line about the first option that is wrong or contradicts another.
     """
     o = checked(Choices, options)
-    mixture, labels = keras.Input((None, channels), name="mixture"), None
-    if o.conditioning != "none":
-        labels = labels_input(classes or sources, frames)
-    conditioner, emitted = Conditioner(labels, o.conditioning, o.places), emitted_sources(o.output, sources)
+    mixture = keras.Input((None, channels), name="mixture")
+    conditioner = Conditioner(o.contexts, {"labels": (sources,), **(shapes or {})})
+    emitted = emitted_sources(o.output, sources)
     moments = Positions((o.hop_samples - 1) / 2, o.hop_samples, (o.hop_samples - 1) / 2)
     bins = o.frame_samples // 2 + 1
     widths = band_widths(bins, o.zones, o.bands)
@@ -62,8 +63,7 @@ def band_split(
     estimates = InverseStft(o.frame_samples, o.hop_samples, name="inverse_stft")(*map(flat, parts))
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(estimates)
     estimates = completed(estimates, mixture, o.output, conditioner, highpass_samples=o.highpass_samples)
-    inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
-    return keras.Model(inputs, estimates, name="band_split")
+    return keras.Model({"mixture": mixture, **conditioner.inputs}, estimates, name="band_split")
 
 
 def band_split_lengths(wanted_samples: int, **options: object) -> Padded:

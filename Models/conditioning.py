@@ -6,14 +6,14 @@ mixture evenly, and features are modulated by the context of their own moment. A
 appends zeros), so that at step 0 the conditioned network is the plain one; `outer` alone cannot.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 import keras
 from keras import ops
 
 from .lengths import Positions
-from .options import Method
+from .options import Context, Method
 
 CONCAT_PACE = 10
 """By what `Concat` multiplies its weights: an optimiser's steps then change the context this much faster.
@@ -209,30 +209,42 @@ METHODS: dict[str, Callable[..., Conditioning]] = {
 assert {"none", *METHODS} == {*get_args(Method)}
 
 
-def labels_input(classes: int, frames: int | None) -> keras.KerasTensor:
-    """Labels as a network receives them: (B, D), or (B, F, D) where they move."""
-    return keras.Input((classes,) if frames is None else (frames, classes), name="labels")
-
-
 class Conditioner:
-    """Which method stands where in a network; elsewhere features pass as they are.
+    """The contexts of a network, and which method stands where; elsewhere features pass as they are.
 
     Args:
-        context: a `keras.Input` (B, D) or (B, F, D), or None for a network without.
-        method: among `METHODS`, or `none`.
-        places: some of `options.PLACES`.
+        contexts: how each is used, by its name; those of the method `none` are not.
+        shapes: (D,) of each that holds for the whole excerpt, or (F, D) of each that moves in time, by its name.
+
+    Attributes:
+        inputs: a `keras.Input` for each context that is used, by its name.
+
+    Raises:
+        ValueError: if the shape of a context is not given.
     """
 
-    def __init__(self, context, method: str, places: Collection[str]):
-        self.context, self.method, self.places = (None if method == "none" else context), method, places
+    def __init__(self, contexts: Mapping[str, Context], shapes: Mapping[str, tuple[int, ...]]):
+        self.contexts = {name: context for name, context in contexts.items() if context.method != "none"}
+        if missing := self.contexts.keys() - shapes.keys():
+            raise ValueError(f"expected the shapes of {', '.join(sorted(missing))}. Received: {dict(shapes)}")
+        self.inputs = {name: keras.Input(shapes[name], name=name) for name in self.contexts}
 
-    def at(self, place: str) -> bool:
-        """Whether a method stands at `place`, one of the single ones."""
-        every = "every" in self.places and place not in ("input", "output")
-        return self.context is not None and (every or place in self.places)
+    def at(self, place: str) -> list[str]:
+        """The contexts whose method stands at `place`, one of the single ones."""
+        return [
+            name
+            for name, context in self.contexts.items()
+            if place in context.places or ("every" in context.places and place not in ("input", "output"))
+        ]
 
     def __call__(self, features, place: str, positions: Positions, name: str):
-        """Features as context modulates them at `place`, by a layer called `name`_method."""
-        if not self.at(place):
-            return features
-        return METHODS[self.method](**positions._asdict(), name=f"{name}_{self.method}")(features, self.context)
+        """Features as contexts modulate them at `place`, one after the other.
+
+        A layer of the labels is called `name`_method, that of another context `name`_context_method.
+        """
+        for context in self.at(place):
+            method = self.contexts[context].method
+            label = name if context == "labels" else f"{name}_{context}"
+            layer = METHODS[method](**positions._asdict(), name=f"{label}_{method}")
+            features = layer(features, self.inputs[context])
+        return features

@@ -47,8 +47,8 @@ def activations(separator: keras.Model, shapes: Mapping[str, tuple[int, ...]]) -
     values = 0
     for layer in _of_shapes(separator, shapes).layers:
         if isinstance(layer, keras.Model):  # a network that is asked for each part
-            parts, classes = shapes["labels"]
-            values += parts * activations(layer, {"mixture": shapes["mixture"], "labels": (classes,)})
+            of_one = {name: shapes[name][1:] for name in layer.input if name != "mixture"}
+            values += shapes["present"][0] * activations(layer, {"mixture": shapes["mixture"], **of_one})
         else:
             values += sum(math.prod(tensor.shape[1:]) for tensor in keras.tree.flatten(layer.output))
     return values

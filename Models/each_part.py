@@ -1,6 +1,8 @@
 """A network of one source, asked for each part by its context: its weights do not depend on the number of parts."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
+
+from Options import Tree
 
 import keras
 from keras import ops
@@ -10,15 +12,25 @@ from .outputs import Completion
 
 
 @keras.saving.register_keras_serializable("vimss")
-class EachPart(keras.layers.Layer):
-    """The mixture (B, ...) and a context of each part (B, S, ...) -> one example a part, (B S, ...) each."""
+class ForParts(keras.layers.Layer):
+    """The mixture (B, ...) once for each part that may be present (B, S): (B S, ...)."""
 
-    def call(self, mixture, context):
-        parts = ops.shape(context)[1]
-        return ops.repeat(mixture, parts, axis=0), ops.reshape(context, (-1, *context.shape[2:]))
+    def call(self, mixture, present):
+        return ops.repeat(mixture, ops.shape(present)[1], axis=0)
 
-    def compute_output_shape(self, mixture_shape, context_shape):
-        return (None, *mixture_shape[1:]), (None, *context_shape[2:])
+    def compute_output_shape(self, mixture_shape, present_shape):
+        return None, *mixture_shape[1:]
+
+
+@keras.saving.register_keras_serializable("vimss")
+class OfParts(keras.layers.Layer):
+    """A context of each part (B, S, ...) as one example a part: (B S, ...)."""
+
+    def call(self, context):
+        return ops.reshape(context, (-1, *context.shape[2:]))
+
+    def compute_output_shape(self, shape):
+        return None, *shape[2:]
 
 
 @keras.saving.register_keras_serializable("vimss")
@@ -37,42 +49,47 @@ class Together(keras.layers.Layer):
 
 def each_part(
     builder: Callable[..., keras.Model],
-    classes: int,
+    shapes: Mapping[str, tuple[int, ...]],
     channels: int,
     margin_samples: int,
     *,
     output: str,
-    places: Collection[str],
+    contexts: Mapping[str, Tree],
     **options: object,
 ) -> keras.Model:
     """A separator of parts, any number of them, made of a network that emits a single source.
 
-    Parts of equal labels get equal estimates: nothing tells them apart.
+    Parts of equal contexts get equal estimates: nothing tells them apart.
 
     Args:
         builder: of the network.
-        classes: K of the labels.
+        shapes: of the contexts of one part, by name, such as {"labels": (K,)} for K classes.
         channels: C of the mixture and of each source.
         margin_samples: of mixture on each side that the sources lose.
         output: `direct`, or `consistent`: what the parts that are present leave of the mixture is shared by them.
-        places: where the labels stand in the network; of `output` there is no need, for what is absent is silent.
+        contexts: how each is used; of the place `output` there is no need, for what is absent is silent.
         options: of the network.
 
     Returns:
-        A functional model {"mixture": (B, T_in, C), "labels": (B, S, K), "present": (B, S)} -> (B, T_out, S, C).
+        A functional model {"mixture": (B, T_in, C), "present": (B, S), <context>: (B, S, ...), ...} ->
+        (B, T_out, S, C).
     """
-    inputs = {
-        "mixture": keras.Input((None, channels), name="mixture"),
-        "labels": keras.Input((None, classes), name="labels"),
-        "present": keras.Input((None,), name="present"),
+    within = {
+        name: {**context, "places": [place for place in context["places"] if place != "output"] or ["bottleneck"]}
+        for name, context in contexts.items()
     }
-    within = tuple(place for place in places if place != "output")
-    network = builder(1, channels, classes=classes, output="direct", places=within, **options)
-    mixture, labels = EachPart(dtype="float32", name="each_part")(inputs["mixture"], inputs["labels"])
-    of_each = network({"mixture": mixture, "labels": labels})
-    estimates = Together(dtype="float32", name="together")(of_each, inputs["present"])
+    network = builder(1, channels, shapes, output="direct", contexts=within, **options)
+    mixture, present = keras.Input((None, channels), name="mixture"), keras.Input((None,), name="present")
+    known = {
+        name: keras.Input((None, *tensor.shape[1:]), name=name)
+        for name, tensor in network.input.items()
+        if name != "mixture"
+    }
+    of_parts = {name: OfParts(dtype="float32", name=f"{name}_of_parts")(context) for name, context in known.items()}
+    repeated = ForParts(dtype="float32", name="mixture_for_parts")(mixture, present)
+    estimates = Together(dtype="float32", name="together")(network({"mixture": repeated, **of_parts}), present)
     crop = keras.layers.Cropping1D(margin_samples, dtype="float32", name="middle")
-    middle = crop(inputs["mixture"]) if margin_samples else inputs["mixture"]
+    middle = crop(mixture) if margin_samples else mixture
     stage = Completion(output, Positions(margin_samples, 1, margin_samples), dtype="float32", name="completion")
-    sources = stage(estimates, middle, inputs["present"])
-    return keras.Model(inputs, sources, name=f"{network.name}_of_each_part")
+    inputs = {"mixture": mixture, **known, "present": present}
+    return keras.Model(inputs, stage(estimates, middle, present), name=f"{network.name}_of_each_part")

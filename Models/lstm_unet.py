@@ -1,10 +1,12 @@
 """A U-Net on the waveform with recurrent layers at its bottleneck (after Défossez et al. 2019, Demucs)."""
 
+from collections.abc import Mapping
+
 from Options import checked
 
 import keras
 
-from .conditioning import Conditioner, Positions, labels_input
+from .conditioning import Conditioner, Positions
 from .lengths import Padded
 from .options import LstmUNet
 from .outputs import completed, emitted_sources
@@ -12,7 +14,7 @@ from .recurrent import Recurrent
 
 
 def lstm_unet(
-    sources: int, channels: int = 1, frames: int | None = None, classes: int | None = None, **options: object
+    sources: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
 ) -> keras.Model:
     """Strided convolutions lower the rate of features, LSTMs run along time, transposed ones raise it again.
 
@@ -24,12 +26,12 @@ def lstm_unet(
     Args:
         sources: S.
         channels: C of the mixture and of each source.
-        frames: F of labels that move in time; None for labels that hold for the whole excerpt.
-        classes: D of the labels; None for S.
+        shapes: of each context that the network receives, by name: (D,), or (F, D) where it moves in time. Labels
+            are (S,) if it is not said.
         options: keys of `options.LstmUNet`.
 
     Returns:
-        A functional model {"mixture": (B, T, C), "labels": (B, D) or (B, F, D) if conditioned} -> (B, T, S, C),
+        A functional model {"mixture": (B, T, C), <context>: (B, D) or (B, F, D), ...} -> (B, T, S, C),
         float32. `lstm_unet_lengths` gives the T that fit.
 
     Raises:
@@ -38,10 +40,9 @@ def lstm_unet(
     Source: Défossez et al. 2019, arXiv 1911.13254, figure 2 and section 4.1.
     """
     o = checked(LstmUNet, options)
-    mixture, labels = keras.Input((None, channels), name="mixture"), None
-    if o.conditioning != "none":
-        labels = labels_input(classes or sources, frames)
-    conditioner, emitted = Conditioner(labels, o.conditioning, o.places), emitted_sources(o.output, sources)
+    mixture = keras.Input((None, channels), name="mixture")
+    conditioner = Conditioner(o.contexts, {"labels": (sources,), **(shapes or {})})
+    emitted = emitted_sources(o.output, sources)
     widths = [round(o.filters * o.growth**level) for level in range(o.levels)]
 
     features, skips = conditioner(mixture, "input", Positions(), "input"), []
@@ -74,8 +75,7 @@ def lstm_unet(
     estimates = completed(
         estimates, mixture, o.output, conditioner, highpass_samples=o.highpass_samples, reach=o.stride**o.levels
     )
-    inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
-    return keras.Model(inputs, estimates, name="lstm_unet")
+    return keras.Model({"mixture": mixture, **conditioner.inputs}, estimates, name="lstm_unet")
 
 
 def lstm_unet_lengths(wanted_samples: int, **options: object) -> Padded:

@@ -5,8 +5,10 @@ A builder takes the numbers of sources and channels and the keys of its own, and
 function of the wanted length of an excerpt and of the same keys.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from Options import checked
 
 import keras
 
@@ -27,20 +29,32 @@ NETWORKS: dict[str, tuple[Callable[..., keras.Model], Callable[..., Lengths]]] =
 assert NETWORKS.keys() == options.NETWORKS.keys()
 
 
-def separator(classes: int, channels: int, *, network: str, targets: str = "classes", **choices: Any) -> keras.Model:
+def separator(
+    classes: int,
+    channels: int,
+    *,
+    network: str,
+    targets: str = "classes",
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    **choices: Any,
+) -> keras.Model:
     """The separator that a configuration describes, with fresh weights.
 
     Args:
-        classes: how many there are.
+        classes: K, how many there are.
         channels: C.
         network: a key of `NETWORKS`.
         targets: `classes`, each of which is a source, or `parts`: any number of sources, each of a class.
+        shapes: of the contexts of an example, or of a part, by name; of labels (K,), if it is not said.
         choices: the keys of that network.
     """
     builder, lengths_of = NETWORKS[network]
     if targets == "classes":
-        return builder(classes, channels, **choices)
-    return each_part(builder, classes, channels, lengths_of(1, **choices).margin_samples, **choices)
+        return builder(classes, channels, shapes, **choices)
+    o = checked(options.NETWORKS[network], {"network": network, **choices})
+    margin = lengths_of(1, **choices).margin_samples
+    known = {"labels": (classes,), **(shapes or {})}
+    return each_part(builder, known, channels, margin, **o.model_dump(exclude={"network"}))
 
 
 def lengths(wanted_samples: int, *, network: str, highpass_samples: int = 0, **choices: object) -> Lengths:

@@ -5,6 +5,7 @@ The builders take these keys by name. No Keras here: a command line is checked a
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from Options import Distinct, Odd, Options, did_you_mean
@@ -69,6 +70,31 @@ def _power_of_2(samples: int) -> int:
     return samples
 
 
+class Context(Options):
+    """How one stream that a network is given beside the mixture modulates its features."""
+
+    method: Method = "none"
+    """How (`Models/conditioning.py`); `none`: the network does not receive it."""
+    places: Annotated[Distinct[Place], Field(min_length=1)] = ("bottleneck",)
+    """Where: `input`, `encoder`, `bottleneck`, `decoder`, `every` of these three, `output` (of labels: each source
+    times its own), or several: `every,output`."""
+
+
+SHORT = {"conditioning": "method", "places": "places"}
+"""Keys of a model that mean those of its labels: model.conditioning=film is model.contexts.labels.method=film."""
+
+
+def spelled_out(tree: Any) -> Any:
+    """The keys of a model without the short ones."""
+    if not isinstance(tree, Mapping) or not SHORT.keys() & tree.keys():
+        return tree
+    labels = {long: tree[short] for short, long in SHORT.items() if short in tree}
+    contexts = tree.get("contexts", {})
+    return {key: value for key, value in tree.items() if key not in SHORT} | {
+        "contexts": {**contexts, "labels": {**contexts.get("labels", {}), **labels}}
+    }
+
+
 class Separator(Options):
     """What every network has."""
 
@@ -77,13 +103,28 @@ class Separator(Options):
     highpass_samples: Annotated[int, Field(ge=0), AfterValidator(_power_of_2)] = 0
     """A running mean over so many, a power of 2, is taken off what is emitted, so that sources have no offset of their
     own; half of a tone of 0.44 / highpass_samples of the rate goes. 0 for none, as published."""
-    conditioning: Method = "none"
-    """How the labels of the instruments present steer the features (`Models/conditioning.py`)."""
-    places: Annotated[Distinct[Place], Field(min_length=1)] = ("bottleneck",)
-    """Where: `input`, `encoder`, `bottleneck`, `decoder`, `every` of these three, `output` (each source times its
-    label), or several: `every,output`."""
+    contexts: dict[str, Context] = {"labels": Context()}
+    """What the network is given beside the mixture, by name; of the labels, the classes that play, in short
+    model.conditioning=film model.places=every."""
     network: str
     """Which builder of Models makes the separator; another one has keys of its own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled_out(cls, tree: Any) -> Any:
+        return spelled_out(tree)
+
+    @model_validator(mode="after")
+    def _only_labels_gate(self) -> Self:
+        for name, context in self.contexts.items():
+            if name != "labels" and "output" in context.places:
+                raise ValueError(f"must have contexts.{name}.places without output: labels alone are of each source")
+        return self
+
+    @property
+    def received(self) -> tuple[str, ...]:
+        """The contexts that the network receives."""
+        return tuple(name for name, context in self.contexts.items() if context.method != "none")
 
 
 class WaveUNet(Separator):

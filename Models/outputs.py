@@ -50,7 +50,7 @@ def completed(
     margin = 0 if padded or reach is None else reach
     middle = keras.layers.Cropping1D(margin, dtype="float32")(mixture) if margin else mixture
     stage = Completion(output, Positions(margin, 1, margin), dtype="float32", name="completion")
-    return stage(estimates, middle, conditioner.context) if conditioner.at("output") else stage(estimates, middle)
+    return stage(estimates, middle, *(conditioner.inputs[name] for name in conditioner.at("output")))
 
 
 class _Local(keras.layers.Layer):

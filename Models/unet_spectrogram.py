@@ -1,11 +1,13 @@
 """The spectrogram U-Net (Jansson et al. 2017, ISMIR), as Stoller et al. 2018 compared it with the Wave-U-Net."""
 
+from collections.abc import Mapping
+
 from Options import checked
 
 import keras
 from keras import ops
 
-from .conditioning import Conditioner, Positions, labels_input
+from .conditioning import Conditioner, Positions
 from .lengths import Padded
 from .options import UNetSpectrogram
 from .outputs import completed, emitted_sources
@@ -13,7 +15,7 @@ from .spectrogram import InverseStft, Stft, magnitudes
 
 
 def unet_spectrogram(
-    sources: int, channels: int = 1, frames: int | None = None, classes: int | None = None, **options: object
+    sources: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
 ) -> keras.Model:
     """A U-Net over frames and bins of the mixture's magnitudes, which emits masks for them.
 
@@ -26,12 +28,12 @@ def unet_spectrogram(
     Args:
         sources: S.
         channels: C of the mixture and of each source.
-        frames: F of labels that move in time; None for labels that hold for the whole excerpt.
-        classes: D of the labels; None for S.
+        shapes: of each context that the network receives, by name: (D,), or (F, D) where it moves in time. Labels
+            are (S,) if it is not said.
         options: keys of `options.UNetSpectrogram`.
 
     Returns:
-        A functional model {"mixture": (B, T, C), "labels": (B, D) or (B, F, D) if conditioned} -> (B, T, S, C),
+        A functional model {"mixture": (B, T, C), <context>: (B, D) or (B, F, D), ...} -> (B, T, S, C),
         float32. `unet_spectrogram_lengths` gives the T that fit.
 
     Raises:
@@ -39,10 +41,8 @@ def unet_spectrogram(
     """
     o = checked(UNetSpectrogram, options)
     bins = o.frame_samples // 2  # all but the topmost
-    mixture, labels = keras.Input((None, channels), name="mixture"), None
-    if o.conditioning != "none":
-        labels = labels_input(classes or sources, frames)
-    conditioner = Conditioner(labels, o.conditioning, o.places)
+    mixture = keras.Input((None, channels), name="mixture")
+    conditioner = Conditioner(o.contexts, {"labels": (sources,), **(shapes or {})})
     emitted = emitted_sources(o.output, sources)
     spectrum = Stft(o.frame_samples, o.hop_samples, name="stft")(mixture)
     received = ops.log1p(magnitudes(*spectrum))[:, :, :bins]
@@ -77,8 +77,7 @@ def unet_spectrogram(
     estimates = InverseStft(o.frame_samples, o.hop_samples, name="inverse_stft")(*parts)
     estimates = keras.layers.Reshape((-1, emitted, channels), dtype="float32")(estimates)
     estimates = completed(estimates, mixture, o.output, conditioner, highpass_samples=o.highpass_samples)
-    inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
-    return keras.Model(inputs, estimates, name="unet_spectrogram")
+    return keras.Model({"mixture": mixture, **conditioner.inputs}, estimates, name="unet_spectrogram")
 
 
 def unet_spectrogram_lengths(wanted_samples: int, **options: object) -> Padded:

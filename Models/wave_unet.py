@@ -1,5 +1,6 @@
 """The Wave-U-Net (Stoller, Ewert, Dixon 2018, arXiv 1806.03185, figure 1) in all its forms, with context."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,7 +8,7 @@ from Options import checked
 
 import keras
 
-from .conditioning import Conditioner, labels_input
+from .conditioning import Conditioner
 from .layers import (
     Clip,
     Decimate,
@@ -57,7 +58,7 @@ GROWTHS = {"add": lambda filters, level: filters * level, "double": lambda filte
 
 
 def wave_unet(
-    sources: int, channels: int = 1, frames: int | None = None, classes: int | None = None, **options: object
+    sources: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
 ) -> keras.Model:
     """A Wave-U-Net: a ladder of blocks that lower the sample rate of features, and one that raises it again.
 
@@ -66,22 +67,21 @@ def wave_unet(
     Args:
         sources: S.
         channels: C of the mixture and of each source.
-        frames: F of labels that move in time; None for labels that hold for the whole excerpt.
-        classes: D of the labels; None for S.
+        shapes: of each context that the network receives, by name: (D,), or (F, D) where it moves in time. Labels
+            are (S,) if it is not said.
         options: keys of `options.WaveUNet`.
 
     Returns:
-        A functional model {"mixture": (B, T_in, C), "labels": (B, D) or (B, F, D) if conditioned} -> (B, T_out, S, C),
+        A functional model {"mixture": (B, T_in, C), <context>: (B, D) or (B, F, D), ...} -> (B, T_out, S, C),
         float32. `wave_unet_lengths` gives the lengths that fit.
 
     Raises:
         ValueError: one line about the first option that is wrong or contradicts another.
     """
     o = checked(WaveUNet, options)
-    mixture, labels = keras.Input((None, channels), name="mixture"), None
-    if o.conditioning != "none":
-        labels = labels_input(classes or sources, frames)
-    conditioner, emitted = Conditioner(labels, o.conditioning, o.places), emitted_sources(o.output, sources)
+    mixture = keras.Input((None, channels), name="mixture")
+    conditioner = Conditioner(o.contexts, {"labels": (sources,), **(shapes or {})})
+    emitted = emitted_sources(o.output, sources)
     ladder = ladder_of(o)
     geometry = Geometry(ladder, o.padding)
     margins, widths = geometry.margins, [GROWTHS[o.growth](o.filters, level) for level in range(1, o.levels + 2)]
@@ -132,8 +132,7 @@ def wave_unet(
     )
     if (o.activation, o.output) == ("linear", "difference"):  # the last source has not been clipped yet
         estimates = Clip(dtype="float32")(estimates)
-    inputs = {"mixture": mixture} if labels is None else {"mixture": mixture, "labels": labels}
-    return keras.Model(inputs, estimates, name="wave_unet")
+    return keras.Model({"mixture": mixture, **conditioner.inputs}, estimates, name="wave_unet")
 
 
 def wave_unet_lengths(wanted_samples: int, **options: object) -> Lengths:

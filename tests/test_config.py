@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import Config
 import Options
-from Models.options import NETWORKS, UNetSpectrogram, WaveUNet
+from Models.options import NETWORKS, Context, UNetSpectrogram, WaveUNet
 
 import pytest
 from pydantic import Field
@@ -206,7 +206,7 @@ def test_waveunet_is_the_papers_first_round():
     assert paper.augmentation.gain == (0.7, 1.0)
     assert (paper.training.loss, paper.training.learning_rate, paper.training.batch_size) == ("mse", 1e-4, 16)
     assert (paper.training.validate_every, paper.training.patience) == (2_000, 20)
-    assert (paper.training.decay, paper.model.conditioning) == ("constant", "none")
+    assert (paper.training.decay, paper.model.received) == ("constant", ())
 
 
 STOLLER = {  # arXiv 1806.03185, table 1 and section 5.1: context, output, upsampling, channels, sources, rate
@@ -253,7 +253,8 @@ def trained(*names: str, **model: object) -> Config.Training:
 def test_another_network_keeps_what_all_networks_have_and_forgets_the_rest():
     model = trained("demo", network="unet_spectrogram").model
     assert isinstance(model, UNetSpectrogram)
-    assert (model.conditioning, model.places, model.output) == ("film", ("every", "output"), "consistent")
+    assert model.contexts == {"labels": Context(method="film", places=("every", "output"))}
+    assert model.output == "consistent"
     assert model.levels == UNetSpectrogram().levels  # not the demo's
     assert trained("demo", network="wave_unet").model == trained("demo").model
 
@@ -281,3 +282,45 @@ def test_mistakes_about_networks(model, line):
 def test_a_run_name_is_a_plain_folder(name):
     with pytest.raises(ValueError, match="'name' must be a plain folder name"):
         Config.resolve(Config.Training, {}, [], {"name": name})
+
+
+# ---------------------------------------------------------------- contexts
+
+
+@pytest.mark.parametrize(
+    "first, then, expected",
+    [
+        ({"conditioning": "film"}, {"places": "every"}, ("film", ("every",))),
+        ({"contexts": {"labels": {"method": "film"}}}, {"conditioning": "concat"}, ("concat", ("bottleneck",))),
+        ({"conditioning": "film"}, {"contexts": {"labels": {"method": "concat"}}}, ("concat", ("bottleneck",))),
+        ({"conditioning": "film", "places": ["input"]}, {"conditioning": "none"}, ("none", ("input",))),
+    ],
+)
+def test_what_is_said_later_of_the_labels_wins_in_its_short_form_or_the_long_one(first, then, expected):
+    config = Config.resolve(Config.Training, {"first": {"model": first}}, ["first"], {"model": then})
+    labels = config.model.contexts["labels"]
+    assert (labels.method, labels.places) == expected
+    assert config.model.received == (() if labels.method == "none" else ("labels",))
+    assert Options.from_dict(Config.Training, Options.to_dict(config)) == config
+
+
+@pytest.mark.parametrize(
+    "updates, message",
+    [
+        (
+            {"model": {"contexts": {"colour": {"method": "film"}}}},
+            "must name in model.contexts some of labels, not colour",
+        ),
+        ({"augmentation": {"drop": {"colour": 0.1}}}, "must name in augmentation.drop some of labels, not colour"),
+        ({"model": {"contexts": {"labels": {"methd": "film"}}}}, "did you mean 'model.contexts.labels.method'?"),
+        ({"model": {"conditioning": "flim"}}, "'model.contexts.labels.method' must be .*; did you mean 'film'?"),
+        (
+            {"augmentation": {"drop": {"labels": 0.1}}, "model": {"conditioning": "film", "places": "output"}},
+            "withheld",
+        ),
+    ],
+)
+def test_a_context_that_cannot_be_is_one_line(updates, message):
+    with pytest.raises(ValueError, match=message) as mistake:
+        Config.resolve(Config.Training, {}, [], updates)
+    assert "\n" not in str(mistake.value)

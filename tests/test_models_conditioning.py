@@ -1,5 +1,6 @@
-from Models.conditioning import METHODS, Additive, Attention, Conditioner, FiLM, Positions, at_moments
-from Models.options import PLACES
+from Models.conditioning import METHODS, Additive, Attention, Concat, Conditioner, FiLM, Positions, at_moments
+from Models.options import PLACES, Context
+from Models.wave_unet import wave_unet, wave_unet_lengths
 
 import keras
 import numpy as np
@@ -202,18 +203,60 @@ BLOCKS = ("encoder", "bottleneck", "decoder")
     ],
 )
 def test_a_conditioner_stands_where_it_should(places, expected):
-    labels, features = keras.Input((3,)), keras.Input((None, 4))
-    conditioner = Conditioner(labels, "film", places)
+    features = keras.Input((None, 4))
+    film = Context(method="film").model_copy(update={"places": tuple(places)})
+    conditioner = Conditioner({"labels": film}, {"labels": (3,)})
     assert {place for place in PLACES if place != "every" and conditioner.at(place)} == expected
     for place in ("input", *BLOCKS):
         result = conditioner(features, place, Positions(3, 2, 1), "here")
         assert (result is features) == (place not in expected)
-    plain = Conditioner(labels, "none", places)
-    assert not any(plain.at(place) for place in PLACES) and plain.context is None
+    plain = Conditioner({"labels": Context(places=("every", "output"))}, {"labels": (3,)})
+    assert not any(plain.at(place) for place in PLACES) and plain.inputs == {}
 
 
 def test_a_layer_knows_where_it_stands():
-    labels, features = keras.Input((3,)), keras.Input((None, 4))
-    conditioned = Conditioner(labels, "film", ["every"])(features, "decoder", Positions(3, 2, 1, 5), "up_1")
-    (layer,) = (layer for layer in keras.Model([features, labels], conditioned).layers if isinstance(layer, FiLM))
+    features = keras.Input((None, 4))
+    conditioner = Conditioner({"labels": Context(method="film", places=("every",))}, {"labels": (3,)})
+    conditioned = conditioner(features, "decoder", Positions(3, 2, 1, 5), "up_1")
+    model = keras.Model([features, *conditioner.inputs.values()], conditioned)
+    (layer,) = (layer for layer in model.layers if isinstance(layer, FiLM))
     assert layer.name == "up_1_film" and layer.positions == (3, 2, 1, 5)
+
+
+def test_several_contexts_each_have_their_method_and_places_and_shape():
+    """One holds for the whole excerpt, one moves; each changes the sources, and alone where it stands."""
+    contexts = {"labels": {"method": "film", "places": ["every"]}, "score": {"method": "concat", "places": ["input"]}}
+    keras.utils.set_random_seed(1)
+    model = wave_unet(2, 1, {"score": (50, 7)}, levels=2, filters=4, contexts=contexts, output="direct")
+    assert {name: tensor.shape[1:] for name, tensor in model.input.items()} == {
+        "mixture": (None, 1),
+        "labels": (2,),
+        "score": (50, 7),
+    }
+    assert {layer.name for layer in model.layers if isinstance(layer, FiLM)} == {
+        f"{block}_film" for block in ("down_1", "down_2", "bottleneck", "up_2", "up_1")
+    }
+    assert [layer.name for layer in model.layers if isinstance(layer, Concat)] == ["input_score_concat"]
+    random = np.random.default_rng(0)
+    for weight in model.trainable_variables:
+        weight.assign(0.4 * random.standard_normal(weight.shape))
+    samples = wave_unet_lengths(1, levels=2, filters=4).input_samples(
+        wave_unet_lengths(300, levels=2).output_samples(300)
+    )
+    given = {"mixture": random.standard_normal((1, samples, 1)), "labels": np.eye(2)[:1]}
+    given |= {"score": random.standard_normal((1, 50, 7))}
+    given = {name: array.astype(np.float32) for name, array in given.items()}
+    plain = keras.ops.convert_to_numpy(model(given))
+    for name in ("labels", "score"):
+        other = keras.ops.convert_to_numpy(model({**given, name: 1 - given[name]}))
+        assert np.abs(other - plain).max() > 1e-3
+    late = np.concatenate([given["score"][:, :25], 1 - given["score"][:, 25:]], axis=1)  # the second half alone
+    changed = np.abs(keras.ops.convert_to_numpy(model({**given, "score": late})) - plain).max(axis=(0, 2, 3))
+    assert not changed[: len(changed) // 4].any() and changed[-len(changed) // 4 :].any()
+
+
+def test_a_context_without_a_shape_is_one_line():
+    with pytest.raises(ValueError, match="expected the shapes of score. Received"):
+        wave_unet(2, levels=1, filters=2, contexts={"score": {"method": "film"}})
+    with pytest.raises(ValueError, match="must have contexts.score.places without output"):
+        wave_unet(2, 1, {"score": (3,)}, contexts={"score": {"method": "film", "places": ["output"]}})

@@ -213,7 +213,7 @@ def test_moving_context_reaches_features_where_they_stand(padding, choices):
     reach = wave_unet_lengths(1, **(choices | {"padding": "valid"})).margin_samples
     lengths = wave_unet_lengths(2 * reach + 3 * lengths.stride_samples, **choices)
     length = lengths.input_samples(lengths.output_samples(3 * lengths.stride_samples))
-    model = wave_unet(2, **choices, conditioning="additive", places=["input", "every"], frames=length)
+    model = wave_unet(2, **choices, conditioning="additive", places=["input", "every"], shapes={"labels": (length, 2)})
     for layer in model.layers:
         if isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv1DTranspose)):
             kernel, bias = layer.get_weights()
@@ -256,7 +256,9 @@ def test_a_gate_that_moves_opens_at_its_own_moment(padding):
     lengths = wave_unet_lengths(64, **choices)
     samples = lengths.output_samples(64)
     length, margin = lengths.input_samples(samples), lengths.margin_samples
-    model = randomise(wave_unet(2, **choices, conditioning="film", places=["output"], frames=length, output="direct"))
+    model = randomise(
+        wave_unet(2, **choices, conditioning="film", places=["output"], shapes={"labels": (length, 2)}, output="direct")
+    )
     mixture, gate = excerpts(length), np.zeros((1, length, 2), np.float32)
     gate[0, margin + 10 : margin + 20] = 1
     opened, result = (outputs(model, mixture, labels)[0, :, :, 0] for labels in (np.ones_like(gate), gate))

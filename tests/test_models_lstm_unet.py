@@ -72,7 +72,7 @@ def test_sources_are_as_long_as_the_mixture_and_sum_to_it(output, channels):
 @pytest.mark.parametrize("place", ["input", "encoder", "bottleneck", "decoder", "every", "output"])
 @pytest.mark.parametrize("frames", [None, 5])
 def test_labels_of_one_example_never_reach_another_and_a_saved_model_is_the_same(place, frames, tmp_path):
-    model = tiny(conditioning="film", places=[place], depth=2, frames=frames)
+    model = tiny(conditioning="film", places=[place], depth=2, shapes=frames and {"labels": (frames, LABELS.shape[1])})
     labels = LABELS if frames is None else np.repeat(LABELS[:, None], frames, axis=1)
     mixture = excerpts(SAMPLES, batch=2)
     together = outputs(model, mixture, labels)

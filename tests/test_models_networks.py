@@ -25,7 +25,13 @@ MOVING = np.random.default_rng(5).uniform(0.1, 1, (2, FRAMES, 3)).astype(np.floa
 
 def small(method: str = "none", *places: str, frames: int | None = None, **choices) -> keras.Model:
     """Three sources, as it is before training."""
-    return wave_unet(3, **(SMALL | choices), conditioning=method, places=places or ("bottleneck",), frames=frames)
+    return wave_unet(
+        3,
+        **(SMALL | choices),
+        conditioning=method,
+        places=places or ("bottleneck",),
+        shapes={"labels": (frames, 3)} if frames else None,
+    )
 
 
 @cache

@@ -187,7 +187,7 @@ def test_at_first_appended_labels_say_nothing():
 def test_labels_that_stay_as_they_are_may_come_as_moving_ones():
     choices = {"output": "consistent", "conditioning": "film", "places": ["every", "output"]}
     static = randomised(small(3, **choices))
-    moving = small(3, frames=5, **choices)
+    moving = small(3, shapes={"labels": (5, 3)}, **choices)
     moving.set_weights(static.get_weights())
     mixture = excerpts(LENGTH, batch=3)
     frames = np.repeat(LABELS[:, None], 5, axis=1)
@@ -196,7 +196,7 @@ def test_labels_that_stay_as_they_are_may_come_as_moving_ones():
 
 def test_each_moment_of_the_bottleneck_receives_the_labels_of_its_own():
     """With labels for each frame of the spectrum a feature stands in the middle of one frame and receives it alone."""
-    model = randomised(small(1, conditioning="film", frames=8))
+    model = randomised(small(1, conditioning="film", shapes={"labels": (8, 1)}))
     bottleneck = keras.Model(model.input, model.get_layer("bottleneck_of_1_film").output)
     mixture = excerpts(LENGTH)
     labels = np.zeros((1, 8, 1), np.float32)

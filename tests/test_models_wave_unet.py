@@ -259,7 +259,7 @@ def test_a_step_in_the_context_changes_its_side_alone():
     samples = LADDER.output_samples(200)
     mixture = excerpts(LADDER.input_samples(samples))
     frames = mixture.shape[1]
-    model = small(conditioning="film", places=["every"], frames=frames)
+    model = small(conditioning="film", places=["every"], shapes={"labels": (frames, 3)})
     before, after = (np.repeat(labels[None, None], frames, axis=1) for labels in LABELS[:2])
     step = frames // 2
     moving = np.concatenate([before[:, :step], after[:, step:]], axis=1)
@@ -281,7 +281,9 @@ def test_moving_context_reaches_the_samples_that_are_computed_as_if_all_were(met
     for sparing in (Geometry.sparing, False):
         monkeypatch.setattr(Geometry, "sparing", sparing)
         sizes = dict(zip(("levels", "down_size", "up_size"), numbers, strict=True))
-        model = small(**sizes, conditioning=method, places=["every"], frames=7, residual=numbers[0] > 1)
+        model = small(
+            **sizes, conditioning=method, places=["every"], shapes={"labels": (7, 3)}, residual=numbers[0] > 1
+        )
         convolutions.append(sum(isinstance(layer, DownConv1D) for layer in model.layers))
         results.append(outputs(model, mixture, excerpts(7, batch=2, channels=3)))
     assert convolutions[0] >= numbers[0] and not convolutions[1]
