@@ -96,8 +96,8 @@ class Training(Options):
     def _fits_together(self) -> "Training":
         if self.training.processes > 1 and not self.name:
             raise ValueError("must have a name=... that all training.processes share")
-        named = [("model.contexts", self.model.contexts), ("augmentation.drop", self.augmentation.drop)]
-        for key, name in [(key, name) for key, names in named for name in names]:
+        named = [("model.contexts", name) for name in self.model.contexts]
+        for key, name in [*named, *(("augmentation.drop", name) for name in self.augmentation.drop)]:
             if name not in CONTEXTS:
                 raise ValueError(f"must name in {key} some of {', '.join(CONTEXTS)}, not {name}")
         if self.data.targets == "parts":
@@ -111,8 +111,8 @@ class Training(Options):
                 raise ValueError("must have model.output=direct or consistent with data.targets=parts")
         elif self.augmentation.drop.get("labels") and "output" in self.model.contexts["labels"].places:
             raise ValueError(
-                "must have model.places without output with augmentation.drop.labels: there a source is silent whose label "
-                "is withheld"
+                "must have model.places without output with augmentation.drop.labels: where they gate, a source is "
+                "silent whose label is withheld"
             )
         return self
 

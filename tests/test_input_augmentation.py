@@ -458,3 +458,16 @@ def test_an_example_of_tones_is_what_their_formula_says(make_prepared):
         np.testing.assert_allclose(example["mixture"], expected / 2**15, atol=3e-3)
         checked += 1
     assert checked > 20 and len(kinds) == 8
+
+
+def test_a_context_is_withheld_now_and_then_and_nothing_else_changes(make_prepared):
+    prepared = make_prepared({"a_vn_vn_vc": 5_000, "b_fl_cl": 2_000})
+    plain, dropping = training(prepared, **EVERYTHING), training(prepared, **EVERYTHING, drop={"labels": 0.3})
+    withheld = 0
+    for number in range(100):
+        one, other = plain.example(number), dropping.example(number)
+        gone = not other["labels"].any()
+        assert gone or (other["labels"] == one["labels"]).all()
+        assert_same({**other, "labels": one["labels"]}, one)
+        withheld += gone
+    assert 15 < withheld < 45
