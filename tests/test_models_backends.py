@@ -56,7 +56,7 @@ CHECKPOINTS = {
     "lstm_unet": {"network": "lstm_unet", "levels": 2, "filters": 3, "conditioning": "film", **EVERYWHERE},
 }
 PORTABLE = {  # what a checkpoint does not show: training, streams; JAX compiles each shape anew, so all take long
-    "models_earlier": "earlier",
+    "earlier_versions": "earlier",
     "models_losses": "by_hand or (finite_at_perfect and (log_energy or si_sdr))",
     "models_separation": "whole_track and 121",
     "models_wave_unet": "compiled",
