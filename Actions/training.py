@@ -28,7 +28,7 @@ from Learning.watchers import Bar, Log, LogScalar, Waiting, Watcher
 from Metrics import liveliest, loss_curve, rate_curve, spectrogram_grid
 from Models import networks
 from Models.cost import cost
-from Models.separation import WINDOW_SAMPLES, save_separator
+from Models.separation import WINDOW_SAMPLES, of_sources, save_separator
 
 import keras
 import matplotlib.image
@@ -271,7 +271,7 @@ def audition(
     batch = windows.batch(numbers)
     sources, whole = batch["sources"], batch["mixture"]
     received = {name: batch[name] for name in separator.input}
-    estimates = np.concatenate(keras.ops.convert_to_numpy(separator.predict_on_batch(received)))
+    estimates = np.concatenate(keras.ops.convert_to_numpy(of_sources(separator).predict_on_batch(received)))
     references = np.concatenate(sources)
     names = windows.sources.of(windows.spans[numbers[0]][0])
     margin = (whole.shape[1] - sources.shape[1]) // 2

@@ -40,8 +40,14 @@ def load_separator(checkpoint: Path | str) -> keras.Model:
     except Exception as error:  # whatever a damaged archive makes its readers raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{checkpoint} cannot be read as a checkpoint ({reason})") from error
+    separator = of_sources(separator)
     separator.compile(jit_compile=True)
     return separator
+
+
+def of_sources(network: keras.Model) -> keras.Model:
+    """A network as far as it computes `sources`, (B, T, S, C), whatever else it emits by name."""
+    return keras.Model(network.input, network.output["sources"]) if isinstance(network.output, dict) else network
 
 
 def settings_of(checkpoint: Path | str) -> dict[str, Any] | None:
