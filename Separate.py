@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import Runs
 import Utils
 from Files import STEMS, is_recorded, require_path
 
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
         from Actions.data import configuration_of, wanted_stems
 
         config = configuration_of(options.run)
-        Utils.run_checkpoint(options.run)
+        Runs.checkpoint(options.run)
         stems = wanted_stems(config, options.labels, options.stems)
         paths = audio_files(options.files)
         require_apart(paths, options.out, options.filename)

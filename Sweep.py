@@ -25,8 +25,8 @@ from typing import TextIO
 
 import Config
 import Options
+import Runs
 import Utils
-from Experiment import differences, is_taken, locked
 from Models.options import NETWORKS
 
 ROOT = Path(__file__).resolve().parent
@@ -67,9 +67,9 @@ class Cell:
 
     def require_unchanged(self) -> None:
         """Raises ValueError if the folder holds a finished run of other settings, which would pass for this one."""
-        if Utils.run_status(self.folder) != "COMPLETED" or not (self.folder / "config.json").is_file():
+        if Runs.status(self.folder) != "COMPLETED" or not (self.folder / "config.json").is_file():
             return  # Training.py itself refuses to go on with other settings
-        if differing := differences(self.folder, self.settings):
+        if differing := Runs.differences(self.folder, self.settings):
             raise ValueError(
                 f"the run {self.folder} was trained with other settings: {'; '.join(differing)}. Choose another "
                 "name=... for this grid, or remove the folder"
@@ -77,8 +77,8 @@ class Cell:
 
     def is_done(self, splits: Sequence[str]) -> bool:
         """Whether it is trained, and scored on each split."""
-        scored = all((Utils.scores_dir(self.folder, split) / "scores.csv").is_file() for split in splits)
-        return scored and Utils.run_status(self.folder) == "COMPLETED"
+        scored = all((Runs.scores_dir(self.folder, split) / "scores.csv").is_file() for split in splits)
+        return scored and Runs.status(self.folder) == "COMPLETED"
 
     def commands(self, splits: Sequence[str]) -> Iterator[list[str]]:
         """What trains, tests and scores it."""
@@ -101,7 +101,7 @@ def grid(words: Sequence[str]) -> list[Cell]:
     if "fresh" in keys:
         raise ValueError(
             "expected no fresh=...: a grid does what is missing. To start over choose another name=..., or remove "
-            f"{Utils.RUNS}/{name}-*"
+            f"{Runs.RUNS}/{name}-*"
         )
     network = {key: value for key, value in keys.items() if key == "model.network" and value in NETWORKS}
     choices |= {key: Config.alternatives(plain, key, value, network) for key, value in keys.items()}
@@ -121,7 +121,7 @@ def grid(words: Sequence[str]) -> list[Cell]:
         )
         if config.training.processes > 1:
             raise ValueError("expected training.processes=1: the workers of a grid train runs of their own")
-        cells.append(Cell(Path(Utils.RUNS, label), (*plain, *settings), Options.to_dict(config)))
+        cells.append(Cell(Path(Runs.RUNS, label), (*plain, *settings), Options.to_dict(config)))
     return cells
 
 
@@ -140,7 +140,7 @@ def work(runs: Sequence[Cell], splits: Sequence[str]) -> list[str]:
     faults = []
     for run in runs:
         with claimed(run) as claim:
-            if not claim or run.is_done(splits) or is_taken(run.folder):
+            if not claim or run.is_done(splits) or Runs.is_taken(run.folder):
                 continue
             for command in run.commands(splits):
                 print(f"\n{shlex.join(['python', *command])}", flush=True)
@@ -148,7 +148,7 @@ def work(runs: Sequence[Cell], splits: Sequence[str]) -> list[str]:
                 if code in (130, -signal.SIGINT, -signal.SIGTERM):
                     raise KeyboardInterrupt
                 if code:
-                    if not is_taken(run.folder):
+                    if not Runs.is_taken(run.folder):
                         faults.append(f"{run.folder} failed: {shlex.join(['python', *command])}")
                     break
     return faults
@@ -180,7 +180,7 @@ def claimed(run: Cell) -> Iterator[TextIO | None]:
     folder = run.folder.with_name(".sweep") / run.folder.name
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = locked(folder)
+        lock = Runs.locked(folder)
     except ValueError:
         yield None
         return

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import Compare
+import Runs
 import Sweep
-import Utils
-from Experiment import locked
 
 import pytest
 from scripts import call
@@ -138,7 +137,7 @@ def test_each_run_is_trained_tested_and_scored_once(scripts, capsys):
     assert told.runs == [Path("runs/x-seed1"), Path("runs/x-seed2")] and told.split == "test_unseen_bank"
     Sweep.main(words)
     assert not scripts()
-    Utils.scores_dir("runs/x-seed2", "test").joinpath("scores.csv").unlink()
+    Runs.scores_dir("runs/x-seed2", "test").joinpath("scores.csv").unlink()
     Sweep.main([*words[:1], "test_other", *words[2:]])
     assert len(scripts()) == 6  # another split has no scores yet
 
@@ -209,10 +208,10 @@ def test_a_run_stays_its_sweep_s_until_its_training_ends_although_the_sweep_is_k
         assert "others work on: x-seed1" in capsys.readouterr().out
         os.kill(training, signal.SIGKILL)
         until = time.monotonic() + 60
-        while Utils.run_status("runs/x-seed1") != "COMPLETED" and time.monotonic() < until:
+        while Runs.status("runs/x-seed1") != "COMPLETED" and time.monotonic() < until:
             Sweep.main([*words])
             time.sleep(0.1)
-    assert Utils.run_status("runs/x-seed1") == "COMPLETED"
+    assert Runs.status("runs/x-seed1") == "COMPLETED"
 
 
 def test_a_finished_run_of_other_settings_does_not_pass_for_this_one(scripts, capsys):
@@ -250,7 +249,7 @@ def test_a_range_is_one_value(word, values):
 
 def test_a_run_that_another_process_trains_is_left_to_it(scripts, capsys):
     Path("runs/x-seed1").mkdir(parents=True)
-    with locked(Path("runs/x-seed1")):
+    with Runs.locked(Path("runs/x-seed1")):
         Sweep.main(["with", "demo", "name=x", "seed=1,2"])
     assert {line.split()[2] for line in scripts() if line.startswith("T")} == {"demo", "run=runs/x-seed2"}
     assert "1 of 2 runs are done; others work on: x-seed1" in capsys.readouterr().out
