@@ -7,6 +7,7 @@
 - `training`: a task -> a run.   `run`: a run's folder -> its separator, whose parts belong together.
 - `testing`: a run and a split -> estimates.   `separation`: a run and anybody's audio -> stems.
 - `evaluation`: estimates and references -> scores.   `comparison`: runs -> a report.
+- `sweeping`: a grid of settings -> runs.
 
 Keras and TensorFlow take ten seconds to load; a script imports its module when the command line has been checked.
 """
