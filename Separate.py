@@ -123,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         default=FILENAME,
         help=f'each stem below DIR (default: "{FILENAME}"; also {{trackext}})',
     )
-    parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="files at a time (default: 1)")
+    parser.add_argument(
+        "-j", "--jobs", type=Utils.positive, default=1, metavar="N", help="files at a time (default: 1)"
+    )
     depth = parser.add_mutually_exclusive_group()
     depth.add_argument("--int24", dest="subtype", action="store_const", const="PCM_24", help="24 bits instead of 16")
     depth.add_argument("--float32", dest="subtype", action="store_const", const="FLOAT", help="wavs that never clip")
@@ -131,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     ending.add_argument("--flac", dest="ending", action="store_const", const="flac", help="flac instead of wav")
     ending.add_argument("--mp3", dest="ending", action="store_const", const="mp3", help="mp3 instead of wav")
     parser.add_argument(
-        "--mp3-bitrate", type=_positive, default=320, metavar="KBPS", help="of mp3, in kbit/s (default: 320)"
+        "--mp3-bitrate", type=Utils.positive, default=320, metavar="KBPS", help="of mp3, in kbit/s (default: 320)"
     )
     parser.add_argument(
         "--clip-mode",
@@ -145,12 +147,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     return [name for name in (each.strip() for each in text.split(",")) if name]
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1. Received: {text}")
-    return int(text)
 
 
 def _filename(text: str) -> str:

@@ -1,5 +1,6 @@
-"""What several scripts share: errors in one line, json, tables, progress, a quiet TensorFlow."""
+"""What several scripts share: errors in one line, words, json, tables, progress, a quiet TensorFlow."""
 
+import argparse
 import ctypes
 import functools
 import importlib.abc
@@ -124,6 +125,16 @@ def in_words(error: Exception) -> str:
 def _from_a_library(error: BaseException) -> bool:
     innermost = traceback.extract_tb(error.__traceback__)[-1].filename
     return innermost.startswith((*_LIBRARIES, "<"))
+
+
+# ---------------------------------------------------------------- words of a command line
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, as a `type` of argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1. Received: {text}")
+    return int(text)
 
 
 # ---------------------------------------------------------------- files

@@ -1,7 +1,7 @@
 """What the scripts do, one module each, to be called from Python too: here the floors meet.
 
 - `rendering`: the embedded data set, from recorded notes and real scores, in URMP's layout.
-- `doctor`: is a prepared data set fit to train on?
+- `preparing`: a folder in a known layout -> a prepared data set.   `doctor`: is it fit to train on?
 - `data`: the prepared data set that a configuration names.
 - `task`: a configuration -> separator and examples, and how they reach it.
 - `training`: a task -> a run.   `run`: a run's folder -> its separator, whose parts belong together.
