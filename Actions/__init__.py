@@ -5,7 +5,7 @@
 - `data`: the prepared data set that a configuration names.
 - `task`: a configuration -> separator and examples, and how they reach it.
 - `training`: a task -> a run.   `run`: a run's folder -> its separator, whose parts belong together.
-- `testing`: a run and a split -> estimates.   `separation`: a run and anybody's audio -> stems.
+- `testing`: a run and a split -> estimates.   `order`, `separation`: a run and anybody's audio -> stems.
 - `evaluation`: estimates and references -> scores.   `comparison`: runs -> a report.
 - `sweeping`: a grid of settings -> runs.
 
