@@ -12,6 +12,7 @@ needs nothing beside it and has sound inside, its tables as csv and its pictures
 import argparse
 from pathlib import Path
 
+import Runs
 import Utils
 
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     with Utils.errors_in_one_line("Compare.py"):
         for folder in options.runs:
             if not folder.is_dir():
-                Utils.run_config(folder)  # says which runs there are
+                Runs.stored_config(folder)  # says which runs there are
 
         from Actions.comparison import compare
 

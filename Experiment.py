@@ -1,29 +1,27 @@
-"""Sacred's experiments with a checked command line, and the folders of runs.
+"""Sacred's experiments, with a checked command line, each of whose runs keeps its folder.
 
 Sacred parses the command line and keeps the run; Config decides what the words mean, because Sacred lets a nested typo
 pass with a warning, keeps `flag=false` as a truthy string and turns a list into a dict at `list.0=5`.
 """
 
 import contextlib
-import fcntl
 import functools
 import importlib
 import importlib.util
-import json
 import logging
 import os
 import shlex
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import Config
 import Options
-import Utils
-from Files import OWN, RECORD, Output, clear_unfinished, whole_file
+import Runs
+from Files import Output, whole_file
 
 pandas = sys.modules.get("pandas")
 with warnings.catch_warnings():  # sacred 0.8.7 imports pkg_resources, which warns of its own end
@@ -37,10 +35,6 @@ if pandas is None:
     del sys.modules["pandas"]
 
 sacred.SETTINGS.CAPTURE_MODE = "sys"  # the default, "fd", hides the terminal from progress bars
-
-
-SACRED_FILES = ("config.json", "cout.txt", "info.json", "metrics.json", "run.json")
-FREE = ("name", "fresh", "training.processes")  # settings that may change between the parts of a run
 
 
 class CheckedExperiment(sacred.Experiment):
@@ -142,13 +136,13 @@ class RunFolder(FileStorageObserver):
         """
         self.dir: str | None = None
         name = config["name"] or self._unfinished(config)  # and not a database's _id, which counts runs of its own
-        self.follows = config.get("training", {}).get("processes", 1) > 1 and Utils.process_index() > 0
+        self.follows = config.get("training", {}).get("processes", 1) > 1 and process_index() > 0
         if self.follows:  # the first process keeps the run of them all
             self.dir, self.config = os.path.join(self.basedir, config["name"]), config
             self.run_entry: dict[str, Any] = {"resources": []}
             return config["name"]
         if name:
-            _make_room(Path(self.basedir, name), config)
+            Runs.make_room(Path(self.basedir, name), config)
         return super().started_event(config=config, _id=name, **event)
 
     def save_json(self, obj: Any, filename: str) -> None:
@@ -186,15 +180,11 @@ class RunFolder(FileStorageObserver):
     def _make_run_dir(self, _id: str | None) -> None:
         if _id is None:
             super()._make_run_dir(_id)
-            self._lock = locked(Path(str(self.dir)))  # until this process ends, however it ends
+            self._lock = Runs.locked(Path(str(self.dir)))  # until this process ends, however it ends
             Output(str(self.dir)).adopt()
             return
         folder = Path(self.basedir, _id)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = locked(folder)
-        if not (folder / "config.json").is_file():
-            Output(folder).adopt()  # from now on whatever it does not record is people's
-        clear_unfinished(folder)
+        self._lock = Runs.begun(folder)
         (folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on tells its numbers from the first
         self.dir = str(folder)
 
@@ -202,95 +192,13 @@ class RunFolder(FileStorageObserver):
         numbered = [path for path in Path(self.basedir).glob("*/config.json") if path.parent.name.isdigit()]
         for path in sorted(numbered, key=lambda path: -int(path.parent.name)):
             folder = path.parent
-            with contextlib.suppress(ValueError), locked(folder):
-                named = Utils.run_config(folder).get("name")
-                if named or config["fresh"] or differences(folder, config) or Utils.run_status(folder) == "COMPLETED":
+            with contextlib.suppress(ValueError), Runs.locked(folder):
+                named = Runs.stored_config(folder).get("name")
+                if named or config["fresh"] or Runs.differences(folder, config) or Runs.status(folder) == "COMPLETED":
                     continue
                 print(f"going on with {folder}, which was stopped; fresh=true starts another one")
                 return folder.name
         return None
-
-
-def _make_room(folder: Path, config: Options.Tree) -> None:
-    """Clears a folder for a run that starts over; raises ValueError where it must stay and cannot go on."""
-    if not folder.exists():
-        return
-    if not _is_run(folder) and not _is_empty(folder):
-        raise ValueError(f"{folder} exists already and is no run: choose another name=...")
-    for name in (*SACRED_FILES, *Utils.TRAINING_FILES):
-        if (folder / name).is_dir():
-            raise ValueError(f"{folder / name} is a folder; expected a file of the run, or nothing yet: move it away")
-    if config["fresh"] and (source := config.get("continue_from")) and Path(source).resolve() == folder.resolve():
-        raise ValueError(f"{folder} cannot both start over and lend its weights: choose another name=...")
-    if config["fresh"] or _is_empty(folder):
-        with locked(folder):
-            _clear(folder)
-    elif differing := differences(folder, config):
-        raise ValueError(
-            f"the run {folder} was started with other settings: {'; '.join(differing)}. Choose another name=..., start "
-            f"over with fresh=true, or begin a new run with its weights: name=... continue_from={folder}"
-        )
-
-
-def _clear(folder: Path) -> None:
-    """Removes what earlier trainings, tests and scorings wrote into a locked folder; whatever is people's stays.
-
-    The lock stays too; NFS would keep it there under another name.
-    """
-    output = Output(folder)
-    output.adopt(Utils.files_of_earlier_versions(folder))
-    output.remove(output.names())
-    for name in (*SACRED_FILES, *Utils.TRAINING_FILES):
-        (folder / name).unlink(missing_ok=True)
-    board = folder / Utils.BOARD
-    if board.is_symlink():
-        return  # it may hold the events of other runs
-    for path in board.glob("events.out.tfevents.*"):
-        path.unlink()
-    with contextlib.suppress(OSError):  # there is none, or people's files are in it
-        board.rmdir()
-
-
-def _is_run(folder: Path) -> bool:
-    """Whether a folder holds a run; people keep files called config.json too."""
-    beside = (folder / OWN / RECORD, folder / Utils.BEST, folder / Utils.STATE)
-    return (folder / "config.json").is_file() and (
-        any(path.is_file() for path in beside) or bool(Utils.run_status(folder))
-    )
-
-
-def _is_empty(folder: Path) -> bool:
-    """Whether nothing is in a folder, or a run that stopped before it wrote anything of its own."""
-    names = {path.name for path in folder.iterdir()} - {".lock", OWN}
-    begun = (folder / OWN / RECORD).is_file() or Utils.run_status(folder)
-    return not names or bool(begun and names <= set(SACRED_FILES) and not Output(folder).names())
-
-
-def differences(folder: Path, config: Options.Tree) -> list[str]:
-    """The settings in which a run differs from a configuration, in words."""
-    stored, wanted = (
-        {key: value for key, value in Options.flat(tree) if key not in FREE}
-        for tree in (Config.filled(Utils.run_config(folder)), json.loads(json.dumps(config)))
-    )
-    return Options.changes(stored, wanted)
-
-
-@contextlib.contextmanager
-def run_folder(folder: Path, config: Options.Tree) -> Iterator[None]:
-    """Makes a folder a run's, of this configuration, for a training without Sacred; keeps other processes out of it.
-
-    Raises:
-        ValueError: as `RunFolder` does.
-    """
-    _make_room(folder, config)
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        if not (folder / "config.json").is_file():
-            Output(folder).adopt()
-            with whole_file(folder / "config.json") as partial:
-                partial.write_text(Utils.json_text(config))
-        clear_unfinished(folder)
-        yield
 
 
 def folder_of(run: sacred.run.Run) -> Path:
@@ -305,30 +213,10 @@ def folder_of(run: sacred.run.Run) -> Path:
     raise ValueError("expected a run that has a folder. Received: -u, --unobserved; leave it out")
 
 
-def is_taken(folder: Path) -> bool:
-    """Whether another process has locked a folder, as one does that trains its run."""
-    if not (folder / ".lock").exists():
-        return False  # there is no such run yet
-    try:
-        locked(folder).close()
-    except ValueError:
-        return True
-    return False
-
-
-def locked(folder: Path) -> TextIO:
-    """Keeps other processes out of a folder until the file that is returned is closed, or this process dies.
-
-    Raises:
-        ValueError: if another process is in.
-    """
-    file = open(folder / ".lock", "a")  # which leaves what may be in a file of that name
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise ValueError(f"the run {folder} is being trained by another process") from None
-    return file
+def process_index() -> int:
+    """This process's place among those that train together, as the launcher of each told it; 0 for one alone."""
+    told = ("JAX_PROCESS_ID", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "TPU_WORKER_ID")
+    return next((int(os.environ[name]) for name in told if os.environ.get(name, "").isdigit()), 0)
 
 
 def _git_answers() -> bool:

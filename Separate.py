@@ -11,12 +11,10 @@ Nothing is overwritten but stems that this program wrote.
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import Utils
-from Files import STEMS, is_recorded, require_path
+from Files import require_path
 
 FILENAME = "{track}/{stem}.{ext}"
 PLACEHOLDERS = ("track", "trackext", "stem", "ext")
@@ -26,25 +24,22 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line and separates file after file."""
     options = _parser().parse_args(arguments)
     with Utils.errors_in_one_line("Separate.py"):
+        import Runs
         from Actions.data import configuration_of, wanted_stems
-
-        config = configuration_of(options.run)
-        Utils.run_checkpoint(options.run)
-        stems = wanted_stems(config, options.labels, options.stems)
-        paths = audio_files(options.files)
-        require_apart(paths, options.out, options.filename)
-
-        from Actions.separation import Order, separate_files
+        from Actions.order import Order, audio_files
         from Input.writers import Format
 
+        config = configuration_of(options.run)
+        Runs.checkpoint(options.run)
+        stems = wanted_stems(config, options.labels, options.stems)
         form = Format(options.ending, options.subtype, options.mp3_bitrate)
         clip_mode = options.clip_mode or ("none" if form.holds_all else "rescale")
         order = Order(options.run, tuple(options.labels), stems, options.out, options.filename, form, clip_mode)
-        if doubled := repeated(name for path in paths for name in order.files(path).values()):
-            raise ValueError(
-                f"several stems would be one file: {', '.join(doubled[:3])}; expected --filename with {{track}} and "
-                f"{{stem}} that tells them apart. Received: {options.filename}"
-            )
+        paths = audio_files(options.files)
+        order.require_apart(paths)
+
+        from Actions.separation import separate_files
+
         faults = []
         for _, remarks, fault in separate_files(paths, order, options.jobs):
             faults += [fault] if fault else []
@@ -52,53 +47,6 @@ def main(arguments: list[str] | None = None) -> None:
                 print(f"note: {remark}", file=sys.stderr)
         if faults:
             raise ValueError("\n".join(faults))
-
-
-def audio_files(paths: list[Path]) -> list[Path]:
-    """The files named, and those in the folders named and below; says what is left out.
-
-    Hidden files, and stems that this program wrote, are left out; linked folders are followed, each once.
-
-    Raises:
-        FileNotFoundError: if there is none, or a name does not exist.
-        ValueError: if two files have one name, so that both would write the same stems.
-    """
-    from Input.readers.layouts import AUDIO_SUFFIXES, files_below
-
-    files: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        below = files_below(path)
-        inside = [each for each in below if each.suffix.lower() in AUDIO_SUFFIXES]
-        others = [each for each in below if each.suffix.lower() not in AUDIO_SUFFIXES]
-        own = {each for each in inside if is_recorded(each, STEMS)}
-        for left_out, why in ((own, "that this program made"), (others, "without an ending of sound")):
-            if left_out:
-                some = ", ".join(str(each) for each in sorted(left_out)[:3])
-                print(f"note: {len(left_out)} file(s) {why} are left out: {some}", file=sys.stderr)
-        found = [each for each in inside if each not in own]
-        if not found:
-            raise FileNotFoundError(f"{path} holds no audio file to separate ({', '.join(sorted(AUDIO_SUFFIXES))})")
-        files += found
-    if doubled := repeated(path.stem for path in files):
-        raise ValueError(f"several files are called {', '.join(doubled)}; separate them into different --out folders")
-    return files
-
-
-def require_apart(paths: list[Path], out: Path, filename: str) -> None:
-    """Raises ValueError if a file to be separated lies in a folder that is to hold only stems."""
-    files = [filename.format(track=path.stem, trackext=path.suffix[1:], stem="x", ext="x") for path in paths]
-    folders = {(out / file).parent.resolve() for file in files} - {out.resolve()}
-    for path in paths:
-        if inside := folders & set(path.resolve().parents):
-            raise ValueError(f"{path} lies in {inside.pop()}, where stems are to be written; choose another --out")
-
-
-def repeated(names: Iterable[str]) -> list[str]:
-    """The names that are there more than once, in order."""
-    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         default=FILENAME,
         help=f'each stem below DIR (default: "{FILENAME}"; also {{trackext}})',
     )
-    parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="files at a time (default: 1)")
+    parser.add_argument(
+        "-j", "--jobs", type=Utils.positive, default=1, metavar="N", help="files at a time (default: 1)"
+    )
     depth = parser.add_mutually_exclusive_group()
     depth.add_argument("--int24", dest="subtype", action="store_const", const="PCM_24", help="24 bits instead of 16")
     depth.add_argument("--float32", dest="subtype", action="store_const", const="FLOAT", help="wavs that never clip")
@@ -130,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     ending.add_argument("--flac", dest="ending", action="store_const", const="flac", help="flac instead of wav")
     ending.add_argument("--mp3", dest="ending", action="store_const", const="mp3", help="mp3 instead of wav")
     parser.add_argument(
-        "--mp3-bitrate", type=_positive, default=320, metavar="KBPS", help="of mp3, in kbit/s (default: 320)"
+        "--mp3-bitrate", type=Utils.positive, default=320, metavar="KBPS", help="of mp3, in kbit/s (default: 320)"
     )
     parser.add_argument(
         "--clip-mode",
@@ -144,12 +94,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     return [name for name in (each.strip() for each in text.split(",")) if name]
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1. Received: {text}")
-    return int(text)
 
 
 def _filename(text: str) -> str:

@@ -12,6 +12,7 @@ conditioned separator something else than the truth; its estimates lie in RUN/pr
 
 import Config
 import Options
+import Runs
 import Utils
 from Experiment import Experiment, register
 
@@ -21,7 +22,7 @@ def check(config: Config.Test) -> None:
     from Actions.data import configuration_of, opened
 
     run = configuration_of(config.run)
-    Utils.run_checkpoint(config.run)
+    Runs.checkpoint(config.run)
     prepared = opened(config.prepared or run.data.prepared, config.run)
     for split in config.split:
         prepared.split(split, config.parts or run.data.parts)

@@ -15,8 +15,9 @@ from typing import Any
 
 import Config
 import Options
+import Runs
 import Utils
-from Experiment import Experiment, RunFolder, folder_of, register
+from Experiment import Experiment, RunFolder, folder_of, process_index, register
 from Files import Output
 
 
@@ -28,7 +29,7 @@ def check(config: Config.Training) -> None:
 
 
 experiment = register(Experiment("training"), Config.Training, Config.PRESETS, check)
-experiment.observers.append(RunFolder(Utils.RUNS))
+experiment.observers.append(RunFolder(Runs.RUNS))
 
 
 @experiment.command(unobserved=True)
@@ -44,7 +45,7 @@ def find_learning_rate(_config: Options.Tree) -> None:
     """Trains 100 steps while the rate rises from 1e-6 to 1; suggests one; draws the losses: runs/learning_rate.png."""
     config = Options.from_dict(Config.Training, _config)
     check(config)
-    output = Output(Utils.RUNS)
+    output = Output(Runs.RUNS)
     output.require_free(["learning_rate.png"])
     from Actions import training
 
@@ -62,7 +63,7 @@ def main(_config: Options.Tree, _run: Any) -> float:
     run_dir = folder_of(_run)
     with stop_signals() as asked_to_stop:
         course = train(config, run_dir, _run.log_scalar, asked_to_stop)
-    if config.training.processes > 1 and Utils.process_index():
+    if config.training.processes > 1 and process_index():
         return course.best or math.nan  # the first process speaks for all
     print(f"best validation loss {course.best:.5g} at step {course.best_step} of {course.step}")
     print(f"{run_dir}: score it with  python Test.py with run={run_dir} && python Evaluate.py with run={run_dir}")

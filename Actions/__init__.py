@@ -1,12 +1,13 @@
 """What the scripts do, one module each, to be called from Python too: here the floors meet.
 
 - `rendering`: the embedded data set, from recorded notes and real scores, in URMP's layout.
-- `doctor`: is a prepared data set fit to train on?
+- `preparing`: a folder in a known layout -> a prepared data set.   `doctor`: is it fit to train on?
 - `data`: the prepared data set that a configuration names.
 - `task`: a configuration -> separator and examples, and how they reach it.
 - `training`: a task -> a run.   `run`: a run's folder -> its separator, whose parts belong together.
-- `testing`: a run and a split -> estimates.   `separation`: a run and anybody's audio -> stems.
+- `testing`: a run and a split -> estimates.   `order`, `separation`: a run and anybody's audio -> stems.
 - `evaluation`: estimates and references -> scores.   `comparison`: runs -> a report.
+- `sweeping`: a grid of settings -> runs.
 
 Keras and TensorFlow take ten seconds to load; a script imports its module when the command line has been checked.
 """

@@ -11,7 +11,7 @@ from typing import Any
 import Config
 import Metrics
 import Options
-import Utils
+import Runs
 from Actions.data import Clip, read_json, read_log, require_current_scores
 from Files import Output
 from Input.audio import audio_info, read_audio
@@ -104,8 +104,9 @@ def read_run(folder: Path, name: str, split: str) -> Run:
         FileNotFoundError, ValueError: if there are no scores of the split, or a file is damaged.
     """
     if not folder.is_dir():
-        Utils.run_config(folder)  # says which runs there are
-    settings = dict(Options.flat(Config.filled(Utils.run_config(folder)))) if (folder / "config.json").is_file() else {}
+        Runs.stored_config(folder)  # says which runs there are
+    stored = Config.filled(Runs.stored_config(folder)) if (folder / "config.json").is_file() else {}
+    settings = dict(Options.flat(stored))
     files = score_files(folder, split)
     if settings:
         require_current_scores(folder, split, files[0])
@@ -144,7 +145,7 @@ def first_of_each(runs: Sequence[Run]) -> list[Run]:
 
 def score_files(folder: Path, split: str) -> list[Path]:
     """Where the scores of a split are: in a run, beside other splits, or right in the folder."""
-    for place in (Utils.scores_dir(folder, split), folder / split, folder):
+    for place in (Runs.scores_dir(folder, split), folder / split, folder):
         if (place / "scores.csv").is_file():
             return [place / "scores.csv"]
         if place.is_dir() and (found := sorted(path for path in place.glob("*.json") if is_museval(path))):
@@ -232,15 +233,15 @@ def clips_of(folder: Path, split: str) -> list[Clip]:
     Raises:
         ValueError: if it is damaged, or a rank or a track is none.
     """
-    path = Utils.listening_dir(folder, split) / Utils.CLIPS
+    path = Runs.listening_dir(folder, split) / Runs.CLIPS
     again = f"python Test.py with run={folder} split={split}"
     return read_json(path, list[Clip], again) if path.is_file() else []
 
 
 def passages(runs: Sequence[Run], split: str, clips: Sequence[Clip], output: Output) -> Iterator[Metrics.Passage]:
     """The clips that the first run kept, beside what the other runs made of the same seconds."""
-    folder = Utils.listening_dir(runs[0].folder, split)
-    emitted = [run for run in first_of_each(runs) if Utils.estimates_dir(run.folder, split).is_dir()]
+    folder = Runs.listening_dir(runs[0].folder, split)
+    emitted = [run for run in first_of_each(runs) if Runs.estimates_dir(run.folder, split).is_dir()]
     for clip in clips:
         kept = folder / clip.rank
         rate_hz = audio_info(kept / "mixture.flac").sample_rate_hz
@@ -271,7 +272,7 @@ def passages(runs: Sequence[Run], split: str, clips: Sequence[Clip], output: Out
 
 def estimate(run: Run, split: str, clip: Clip, source: str, rate_hz: int, like: np.ndarray) -> np.ndarray:
     """What a run made of a source in the seconds of a clip, as loud as in the clip; silence where it has no file."""
-    folder = Utils.estimates_dir(run.folder, split) / clip.track
+    folder = Runs.estimates_dir(run.folder, split) / clip.track
     path = stem_files(folder).get(source) if folder.is_dir() else None
     if path is None:
         return np.zeros_like(like)

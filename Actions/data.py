@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import Config
 import Options
-import Utils
+import Runs
 from Files import Output, require_name, sha256
 from Input.prepared import Prepared
 from Input.sources import Sources
@@ -75,7 +75,7 @@ def read_log(run_dir: Path) -> list[dict[str, float]]:
     Raises:
         ValueError: if a line is damaged.
     """
-    path, rows = run_dir / Utils.LOG, []
+    path, rows = run_dir / Runs.LOG, []
     for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else [], 1):
         try:
             Row.model_validate_json(line)
@@ -101,7 +101,7 @@ def configuration_of(run_dir: str | Path) -> Config.Training:
         FileNotFoundError: there is no such folder, or it is no run's.
         ValueError: its config.json is damaged, or has a key that is not known.
     """
-    tree = Utils.run_config(run_dir)
+    tree = Runs.stored_config(run_dir)
     try:
         return Options.from_dict(Config.Training, tree)
     except ValueError as error:
@@ -179,7 +179,7 @@ def require_same_weights(run_dir: str | Path, made: Path, checksum: str, again: 
     Raises:
         ValueError: if the run has other weights now.
     """
-    checkpoint = Path(run_dir, Utils.BEST)
+    checkpoint = Path(run_dir, Runs.BEST)
     if not checkpoint.is_file():
         return  # the run was copied without its weights
     if checksum and checksum != sha256(checkpoint):
@@ -198,7 +198,7 @@ def require_trainable_here(config: Config.Training) -> None:
     """
     prepared_for(config.data)
     if config.continue_from:
-        Utils.run_checkpoint(config.continue_from)
+        Runs.checkpoint(config.continue_from)
 
 
 def require_scorable(config: Config.Evaluate) -> None:
@@ -227,7 +227,7 @@ def require_current_scores(run_dir: Path, split: str, scores: Path) -> None:
     Raises:
         ValueError: if they are of others.
     """
-    tested = Utils.estimates_dir(run_dir, split) / Utils.TESTED
+    tested = Runs.estimates_dir(run_dir, split) / Runs.TESTED
     if not tested.is_file():
         return  # a run without its estimates, or only a folder of scores
     again = " && ".join(f"python {script} with run={run_dir} split={split}" for script in ("Test.py", "Evaluate.py"))

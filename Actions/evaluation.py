@@ -10,6 +10,7 @@ from typing import Any
 
 import Config
 import Metrics
+import Runs
 import Utils
 from Actions.data import (
     Tested,
@@ -59,7 +60,7 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
         except (ValueError, FileNotFoundError) as error:
             faults.append(str(error))
     if scorings:
-        output.adopt(Utils.files_of_earlier_versions(output.root))
+        output.adopt(Runs.files_of_earlier_versions(output.root))
     output.require_free([name for scoring in scorings.values() for name in written(scoring, output, config)])
     for split in config.split:
         by_probe = {}
@@ -150,10 +151,10 @@ def of_run(config: Config.Evaluate, split: str, probe: str) -> Scoring:
         FileNotFoundError, ValueError: if the run or its estimates are missing or of other weights.
     """
     data = configuration_of(config.run).data
-    estimates_dir = Utils.estimates_dir(config.run, split, probe)
+    estimates_dir = Runs.estimates_dir(config.run, split, probe)
     probed = f" probes={probe}" if probe else ""
     again = f"python Test.py with run={config.run} split={split}{probed}"
-    path = estimates_dir / Utils.TESTED
+    path = estimates_dir / Runs.TESTED
     if not path.is_file():
         raise FileNotFoundError(f"no finished estimates at {estimates_dir}: make them with  {again}")
     tested = read_json(path, Tested, again)
@@ -169,7 +170,7 @@ def of_run(config: Config.Evaluate, split: str, probe: str) -> Scoring:
 
 def below(config: Config.Evaluate, split: str, probe: str = "") -> str:
     """Where the scores of a split go, relative to the folder of the output."""
-    folder = Path(probe, split) if config.out else Utils.scores_dir("", split, probe)
+    folder = Path(probe, split) if config.out else Runs.scores_dir("", split, probe)
     return folder.as_posix()
 
 

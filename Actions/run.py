@@ -5,7 +5,7 @@ from pathlib import Path
 
 import Config
 import Options
-import Utils
+import Runs
 from Actions.data import configuration_of, sources_of, stem_names, wanted_stems
 from Files import sha256
 from Input.audio import resampled
@@ -46,7 +46,7 @@ class Run:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.config = configuration_of(folder)
-        self.checkpoint = Utils.run_checkpoint(folder)
+        self.checkpoint = Runs.checkpoint(folder)
         self.checksum = sha256(self.checkpoint)  # now: a run that trains may replace it
         self.separator, told = loaded(self.checkpoint)
         if told and (differing := _differences(Options.from_dict(Config.Training, told), self.config)):
@@ -124,7 +124,7 @@ def loaded(checkpoint: Path) -> tuple[keras.Model, Options.Tree | None]:
     except ValueError as error:
         raise ValueError(
             f"{error}. Copy it again from where it is whole, or train the run again:  "
-            f"{Utils.training_again(checkpoint.parent)}"
+            f"{Runs.training_again(checkpoint.parent)}"
         ) from error
 
 

@@ -3,12 +3,12 @@
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import Utils
 from Actions.data import stem_names
+from Actions.order import Order
 from Actions.run import Run
 from Files import STEMS, Output
 from Input.audio import AudioInfo, audio_blocks, audio_info, resampled
@@ -19,35 +19,6 @@ import joblib
 import numpy as np
 
 BLOCK_SAMPLES = 1 << 16
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is wanted of every file.
-
-    Args:
-        run_dir: the run that separates.
-        playing: the sources that play, for a conditioned run; empty for one that is not.
-        stems: the sources to write.
-        out: the folder of the output.
-        filename: each stem's file below it, with {track}, {trackext}, {stem} and {ext}.
-        format: how stems are written.
-        clip_mode: what is done where stems exceed full scale and their format cannot: `rescale` lowers all stems of a
-            file by one factor, `clamp` and `none` cut what is beyond.
-    """
-
-    run_dir: Path
-    playing: tuple[str, ...]
-    stems: tuple[str, ...]
-    out: Path
-    filename: str
-    format: Format
-    clip_mode: str
-
-    def files(self, path: Path) -> dict[str, str]:
-        """The file of each stem of an audio file, relative to the folder of the output."""
-        parts = {"track": path.stem, "trackext": path.suffix[1:], "ext": self.format.ending}
-        return {stem: self.filename.format(stem=stem, **parts) for stem in self.stems}
 
 
 def separate_files(paths: Sequence[Path], order: Order, jobs: int = 1) -> Iterator[tuple[Path, list[str], str]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import Config
 import Metrics
+import Runs
 import Utils
 from Actions.data import Clip, Tested, opened, sources_of
 from Actions.run import Run
@@ -45,7 +46,7 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
     excerpt_samples = run.lengths.output_samples(data.output_samples)
     prepared, wanted = opened(config.prepared or data.prepared, config.run), sources_of(data)
     output = Output(config.run)
-    output.adopt(Utils.files_of_earlier_versions(run.folder))
+    output.adopt(Runs.files_of_earlier_versions(run.folder))
     truths = {
         split: PreparedReferences(prepared, prepared.split(split, config.parts or data.parts)) for split in config.split
     }
@@ -61,10 +62,10 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
             what = f"{split}, {probe}" if probe else split
             told = probed_labels(probe, names, [one["labels"] for one in known]) if probe else []
             given = [{**one, "labels": labels} for one, labels in zip(known, told, strict=True)] if probe else known
-            out = Utils.estimates_dir(config.run, split, probe)
-            below = Utils.estimates_dir("", split, probe).as_posix()
+            out = Runs.estimates_dir(config.run, split, probe)
+            below = Runs.estimates_dir("", split, probe).as_posix()
             # Estimates of other weights must not be taken for these; the sign that they are finished goes first.
-            output.remove([f"{below}/{Utils.TESTED}"])
+            output.remove([f"{below}/{Runs.TESTED}"])
             output.remove(output.names(f"{below}/"))
             losses: list[float] = []
             ranking: dict[Track, float] = {}
@@ -87,21 +88,21 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
                 mixture=config.mixture,
                 tracks=tuple(names),
             )
-            output.write_text(f"{below}/{Utils.TESTED}", Utils.json_text(made.model_dump()))
+            output.write_text(f"{below}/{Runs.TESTED}", Utils.json_text(made.model_dump()))
             yield what, mean, out
 
 
 def written(truth: PreparedReferences, wanted: Sources, split: str, probes: Sequence[str]) -> Iterator[str]:
     """The files that a split may get, relative to the run."""
     for probe in ("", *probes):
-        folder = Utils.estimates_dir("", split, probe).as_posix()
-        yield f"{folder}/{Utils.TESTED}"
+        folder = Runs.estimates_dir("", split, probe).as_posix()
+        yield f"{folder}/{Runs.TESTED}"
         yield from (f"{folder}/{track.name}/{source}.wav" for track in truth.tracks for source in wanted.of(track))
-    clips = Utils.listening_dir("", split).as_posix()
+    clips = Runs.listening_dir("", split).as_posix()
     sources = dict.fromkeys(source for track in truth.tracks for source in wanted.of(track))
     kinds = ["mixture", *(f"{source}.{kind}" for source in sources for kind in ("reference", "estimate"))]
-    yield f"{clips}/{Utils.CLIPS}"
-    yield from (f"{clips}/{rank}/{kind}.flac" for rank in Utils.RANKS for kind in kinds)
+    yield f"{clips}/{Runs.CLIPS}"
+    yield from (f"{clips}/{rank}/{kind}.flac" for rank in Runs.RANKS for kind in kinds)
 
 
 def separate_track(
@@ -146,7 +147,7 @@ def keep_clips(
     RUN/listening/<split>/<rank>/ gets mixture.flac, and for each source that plays <source>.reference.flac and
     <source>.estimate.flac.
     """
-    out = Utils.listening_dir("", split).as_posix()
+    out = Runs.listening_dir("", split).as_posix()
     output.remove(output.names(f"{out}/"))
     ranked = sorted((track for track in ranking if not np.isnan(ranking[track])), key=lambda track: -ranking[track])
     ranks: dict[Track, str] = {}
@@ -154,9 +155,9 @@ def keep_clips(
         if ranked:
             ranks.setdefault(ranked[place], rank)
     clips = []
-    for track, rank in sorted(ranks.items(), key=lambda item: Utils.RANKS.index(item[1])):
+    for track, rank in sorted(ranks.items(), key=lambda item: Runs.RANKS.index(item[1])):
         heard, references, rate_hz = truth.read(track, wanted, mixture)
-        stems = output.root / Utils.estimates_dir("", split) / track.name
+        stems = output.root / Runs.estimates_dir("", split) / track.name
         names = wanted.of(track)
         estimates = read_stems(stems, names, rate_hz, heard.shape)
         excerpt = Metrics.liveliest(references, CLIP_SECONDS * rate_hz)
@@ -176,4 +177,4 @@ def keep_clips(
             si_sdri_db=ranking[track],
         )
         clips.append(clip.model_dump())
-    output.write_text(f"{out}/{Utils.CLIPS}", Utils.json_text(clips))
+    output.write_text(f"{out}/{Runs.CLIPS}", Utils.json_text(clips))

@@ -13,6 +13,7 @@ from typing import Any
 
 import Config
 import Options
+import Runs
 import Utils
 from Actions.data import read_log
 from Actions.run import loaded
@@ -69,8 +70,8 @@ def train(
         bar = Utils.progress(
             total=examples_to(course, training), unit="example", label="training", initial=course.example
         )
-        curve = functools.partial(drawn, loss_curve, run_dir / Utils.CURVE)
-        watchers += [Bar(bar, waiting), Log(run_dir / Utils.LOG, course, log_scalar, curve)]
+        curve = functools.partial(drawn, loss_curve, run_dir / Runs.CURVE)
+        watchers += [Bar(bar, waiting), Log(run_dir / Runs.LOG, course, log_scalar, curve)]
     if not course.finished:
         train_round(task, course, run_dir, watchers, waiting, asked_to_stop)
     if training.second_round and course.round == 1 and course.step < training.steps:
@@ -91,8 +92,8 @@ def begun(config: Config.Training, run_dir: Path, devices: Devices) -> Course:
     Raises:
         ValueError: if a finished run has lost its best weights, or too little can be read to go on.
     """
-    training, path, best = config.training, run_dir / Utils.STATE, run_dir / Utils.BEST
-    again = f"start over:  {Utils.training_again(run_dir)}"
+    training, path, best = config.training, run_dir / Runs.STATE, run_dir / Runs.BEST
+    again = f"start over:  {Runs.training_again(run_dir)}"
     tell = print if devices.writes else lambda *words: None
     if devices.writes:
         with contextlib.suppress(ValueError):  # which all processes find below
@@ -109,7 +110,7 @@ def begun(config: Config.Training, run_dir: Path, devices: Devices) -> Course:
             raise ValueError(f"{error}, and {best} cannot be read ({best_fault}); {again}") from None
         rows = read_log(run_dir)
         if not rows:
-            raise ValueError(f"{error}, and {run_dir / Utils.LOG} is gone; {again}") from None
+            raise ValueError(f"{error}, and {run_dir / Runs.LOG} is gone; {again}") from None
         course = course_of_best(rows, training.steps, training.batch_size, training.patience)
         going_on = (
             f"going on from the best weights, those of step {course.step}: "
@@ -146,7 +147,7 @@ def train_round(
 ) -> None:
     """Trains until the round ends: the first one, or the second with twice the batch and a tenth of the rate."""
     config, devices, windows = task.config, task.devices, task.windows
-    training, state_path, best_path = config.training, run_dir / Utils.STATE, run_dir / Utils.BEST
+    training, state_path, best_path = config.training, run_dir / Runs.STATE, run_dir / Runs.BEST
     factor = 2 if course.round == 2 else 1
     rules = Rules(
         steps=training.steps,
@@ -170,7 +171,7 @@ def train_round(
         if devices.writes:  # at once: the best weights may soon be others
             save_state(state_path, course, separator, model)
     elif config.continue_from and not course.step:
-        take_weights(separator, Utils.run_checkpoint(config.continue_from))
+        take_weights(separator, Runs.checkpoint(config.continue_from))
     keep_best = functools.partial(keep_checkpoint, separator, config, best_path, devices.writes)
     offending = functools.partial(keep_offending, task.examples, run_dir, devices.writes)
     asked = devices.agreed(asked_to_stop)
@@ -242,7 +243,7 @@ def boards(
     numbers = lively_windows(task.windows, task.config.training.batch_size)
     listen = functools.partial(audition, separator, task.windows, numbers, run_dir)
     rate_hz = task.config.data.sample_rate_hz
-    board = Board(run_dir / Utils.BOARD, course, separator, rate_hz, listen, waiting.share)
+    board = Board(run_dir / Runs.BOARD, course, separator, rate_hz, listen, waiting.share)
     try:
         yield [board]
     finally:
@@ -280,7 +281,7 @@ def audition(
     for index in np.flatnonzero(np.any(references, axis=(0, 2))):
         name = names[index]
         rows.append([(f"{name}, reference", references[:, index]), (f"{name}, estimate", estimates[:, index])])
-    png = run_dir / Utils.SPECTROGRAMS
+    png = run_dir / Runs.SPECTROGRAMS
     if np.any(mixture):
         drawn(spectrogram_grid, png, rows, windows.prepared.sample_rate_hz)
     picture = matplotlib.image.imread(png)[..., :3] if png.is_file() else np.zeros((1, 1, 3), np.float32)
@@ -294,9 +295,9 @@ def keep_offending(examples: TrainingExamples, run_dir: Path, writes: bool, firs
     """
     if writes:
         arrays: dict[str, Any] = {**examples.batch(range(first, end)), "first": first}
-        with whole_file(run_dir / Utils.OFFENDING) as partial, partial.open("wb") as file:
+        with whole_file(run_dir / Runs.OFFENDING) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
-    return f"they are in {run_dir / Utils.OFFENDING}"
+    return f"they are in {run_dir / Runs.OFFENDING}"
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import Config
+import Runs
 import Utils
 from Actions.task import fed, memory_of, new_optimizer, new_separator, prepared_for, task_of
 from benchmarks.clock import Clock
@@ -117,7 +118,7 @@ def seconds_of(
     bar = Bar(Utils.progress(total=STEPS * config.training.batch_size, unit="example"), waiting)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder, Utils.STATE)
+        state = Path(folder, Runs.STATE)
         loop = Loop(
             course, rules, model, None, joined(1), state, lambda: None, [waiting, bar], lambda step: False, told
         )

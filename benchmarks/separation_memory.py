@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import Utils
+import Runs
 
 import numpy as np
 import soundfile
@@ -21,7 +21,7 @@ LARGEST_DIFFERENCE_MIB = 200
 
 def main(run: str, labels: str) -> None:
     """Separates both files, each in a process of its own, and prints what they needed."""
-    rate_hz = Utils.run_config(run)["data"]["sample_rate_hz"]
+    rate_hz = Runs.stored_config(run)["data"]["sample_rate_hz"]
     with tempfile.TemporaryDirectory() as folder:
         minute_mib, hour_mib = (peak_mib(run, labels, minutes, rate_hz, Path(folder)) for minutes in (1, 60))
     measured = {

@@ -16,6 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # before keras is imported
 
+import Runs
 import Utils
 from benchmarks.clock import Clock
 from Learning.devices import Devices
@@ -69,7 +70,7 @@ def fit(model: keras.Model, steps: int, folder: Path, watched: bool) -> float:
     rules = Rules(steps * 2, 1, steps, steps * 2, patience=0, plateau=0, plateau_factor=0.5)
     bar = Utils.progress(total=steps, unit="example")
     waiting = Waiting(lambda: steps + 1)
-    state = folder / Utils.STATE
+    state = folder / Runs.STATE
     watchers = [waiting, Bar(bar, waiting)]
     loop = Loop(
         Course(), rules, model, None, Devices(), state, lambda: None, watchers, lambda step: False, lambda *_: ""

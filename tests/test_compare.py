@@ -8,7 +8,7 @@ from pathlib import Path
 
 import Actions.comparison as Compare
 import Metrics
-import Utils
+import Runs
 
 import numpy as np
 import pandas as pd
@@ -34,20 +34,20 @@ def make_run(name: str, error: float, settings: dict, tracks=TRACKS, scored: boo
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"name": name, "fresh": False, **settings}))
     rows = [{"step": n, "loss": 1 / n, "validation_loss": 2 / n, "learning_rate": 0.1} for n in (10, 20)]
-    (folder / Utils.LOG).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / Runs.LOG).write_text("".join(json.dumps(row) + "\n" for row in rows))
     tables = []
     for track in tracks:
         references = signals(track)
         noise = np.random.default_rng(len(name) + ord(track)).standard_normal(references.shape)
         estimates = references + 0.1 * error * (1 + ord(track) % 3) * noise
-        estimates_dir = Utils.estimates_dir(folder, "test") / track
+        estimates_dir = Runs.estimates_dir(folder, "test") / track
         estimates_dir.mkdir(parents=True)
         for index, source in enumerate(SOURCES):
             soundfile.write(estimates_dir / f"{source}.wav", estimates[:, index], RATE_HZ, subtype="FLOAT")
         mixture = references.sum(axis=1)
         tables.append(Metrics.score_track(track, references, estimates, mixture, SOURCES, RATE_HZ, run="anything"))
     if scored:
-        scores_dir = Utils.scores_dir(folder, "test")
+        scores_dir = Runs.scores_dir(folder, "test")
         scores_dir.mkdir(parents=True)
         pd.concat(tables).to_csv(scores_dir / "scores.csv", index=False)
     return folder
@@ -55,7 +55,7 @@ def make_run(name: str, error: float, settings: dict, tracks=TRACKS, scored: boo
 
 def add_clip(folder: Path, track: str, gain: float) -> None:
     """Keeps second 1 of a track to listen to."""
-    kept = Utils.listening_dir(folder, "test") / "best"
+    kept = Runs.listening_dir(folder, "test") / "best"
     kept.mkdir(parents=True)
     references = signals(track)[RATE_HZ : 2 * RATE_HZ]
     clips = {"mixture": references.sum(axis=1)}
@@ -63,7 +63,7 @@ def add_clip(folder: Path, track: str, gain: float) -> None:
     for name, clip in clips.items():
         soundfile.write(kept / f"{name}.flac", gain * clip, RATE_HZ, subtype="PCM_16")
     told = {"rank": "best", "track": track, "start_seconds": 1.0, "seconds": 1.0, "gain": gain, "si_sdri_db": 3.0}
-    (kept.parent / Utils.CLIPS).write_text(json.dumps([told]))
+    (kept.parent / Runs.CLIPS).write_text(json.dumps([told]))
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_differences_are_those_of_the_tracks(runs):
             of_sources = []
             for index, source in enumerate(SOURCES):
                 true = signals(track)[:, index, 0].astype(np.float64)
-                given, _ = soundfile.read(Utils.estimates_dir(run, "test") / track / f"{source}.wav")
+                given, _ = soundfile.read(Runs.estimates_dir(run, "test") / track / f"{source}.wav")
                 frames = [slice(n * RATE_HZ, (n + 1) * RATE_HZ) for n in range(SECONDS)]
                 ratios = [np.sum(true[f] ** 2) / np.sum((true[f] - given[f]) ** 2) for f in frames]
                 of_sources.append(np.median(10 * np.log10(ratios)))
@@ -190,7 +190,7 @@ def test_the_report_needs_nothing_beside_it_and_sounds_right(runs):
     assert len(pictures) == 4 and all(picture.startswith(b"\x89PNG") for picture in pictures)
     assert len(page.sounds) == 1 + len(SOURCES) * 3
     for index, source in enumerate(SOURCES):
-        given, _ = soundfile.read(Utils.estimates_dir(runs[1], "test") / "b" / f"{source}.wav")
+        given, _ = soundfile.read(Runs.estimates_dir(runs[1], "test") / "b" / f"{source}.wav")
         expected = {
             "reference": 0.5 * signals("b")[RATE_HZ : 2 * RATE_HZ, index, 0],
             "second": 0.5 * given[RATE_HZ : 2 * RATE_HZ],
@@ -202,7 +202,7 @@ def test_the_report_needs_nothing_beside_it_and_sounds_right(runs):
 
 
 def test_a_silent_estimate_has_no_player_and_another_rate_is_resampled(runs):
-    first, second = (Utils.estimates_dir(run, "test") / "b" for run in runs)
+    first, second = (Runs.estimates_dir(run, "test") / "b" for run in runs)
     (first / "fl.wav").unlink()
     time = np.arange(SECONDS * 2 * RATE_HZ) / (2 * RATE_HZ)
     soundfile.write(second / "vn.wav", 0.2 * np.sin(2 * np.pi * 200 * time), 2 * RATE_HZ, subtype="FLOAT")
@@ -231,7 +231,7 @@ def test_the_same_runs_give_the_same_files(runs):
 
 
 def test_musevals_json_files_are_a_run(runs, capsys):
-    scores = Metrics.read_scores([Utils.scores_dir(runs[0], "test") / "scores.csv"])
+    scores = Metrics.read_scores([Runs.scores_dir(runs[0], "test") / "scores.csv"])
     for track in TRACKS:
         Metrics.write_track_scores(scores[scores["track"] == track], "museval/test")
     for path in Path("museval/test").glob("*.csv"):
@@ -263,7 +263,7 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(runs):
 def test_mistakes_are_one_line(runs, capsys, words, message):
     make_run("raw", 1.0, {}, scored=False)
     make_run("other", 1.0, {}, tracks=("z",))
-    torn = Utils.scores_dir(make_run("torn", 1.0, {}), "test") / "scores.csv"
+    torn = Runs.scores_dir(make_run("torn", 1.0, {}), "test") / "scores.csv"
     torn.write_text(torn.read_text().replace("run,", "nur,", 1))
     assert call("Compare.py", *words, "--out", "out") == 1
     said = capsys.readouterr().err

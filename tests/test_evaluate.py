@@ -10,6 +10,7 @@ import Config
 import Experiment
 import Metrics
 import Options
+import Runs
 import Utils
 from Files import Output
 from Input.sources import Sources
@@ -507,14 +508,14 @@ def run(make_prepared):
     Path("runs/r").mkdir(parents=True)
     Path("runs/r/config.json").write_text(Utils.json_text(Options.to_dict(config)))
     for probe, (kept, leaked) in {"": (0.9, 0), "no_labels": (0, 0), "all_labels": (0.5, 0.1)}.items():
-        out = Utils.estimates_dir("runs/r", "test", probe)
+        out = Runs.estimates_dir("runs/r", "test", probe)
         for track in prepared.split("test"):
             truth = prepared.sources(track, Sources(names))
             silent = ~truth.any(axis=(0, 2))
             guess = kept * truth + leaked * silent[:, np.newaxis] * truth.sum(axis=1, keepdims=True)
             write_stems(out / track.name, guess.astype(np.float32), names, RATE_HZ)
         tested = {"mixture": "sum", "tracks": [t.name for t in prepared.split("test")]}
-        (out / Utils.TESTED).write_text(Utils.json_text(tested))
+        (out / Runs.TESTED).write_text(Utils.json_text(tested))
     return "run=runs/r", "jobs=1"
 
 

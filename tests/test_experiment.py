@@ -9,7 +9,8 @@ from pathlib import Path
 
 import Options
 from Experiment import Experiment, RunFolder, folder_of, register
-from Utils import BEST, STATE, errors_in_one_line
+from Runs import BEST, STATE
+from Utils import errors_in_one_line
 
 import pytest
 from test_config import PRESETS, ROOT, Tiny, resolve

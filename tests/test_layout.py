@@ -18,12 +18,13 @@ FLOORS = {  # folder or file: what it may import besides the standard library an
     "Learning": {"Files", "Options", "keras", "numpy", "pydantic", "tensorboardX"},
     "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy"},
     "Config.py": {"Input", "Learning", "Models", "Options", "pydantic"},
-    "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Options", "Utils"}
+    "Actions": {"Actions", "Config", "Files", "Input", "Learning", "Metrics", "Models", "Options", "Runs", "Utils"}
     | {"joblib", "keras", "matplotlib", "mido", "numpy", "pandas", "pydantic", "scipy", "soundfile", "soxr"},
-    "Experiment.py": {"Config", "Files", "Options", "Utils", "sacred"},
+    "Experiment.py": {"Config", "Files", "Options", "Runs", "sacred"},
+    "Runs.py": {"Config", "Files", "Options", "Utils"},
     "Options.py": {"Files", "pydantic"},
     "Files.py": set(),
-    "Utils.py": {"Files", "numpy", "tqdm"},
+    "Utils.py": {"numpy", "tqdm"},
 }
 ROOMS = {  # what a single module may import beyond its floor: tf.data, and what runs inside the training step
     "Input/pipeline.py": {"tensorflow"},
@@ -38,6 +39,7 @@ SHARED = {
     "Experiment",
     "Files",
     "Options",
+    "Runs",
     "Utils",
     "Models",
     "Input",
@@ -159,6 +161,7 @@ def house(tmp_path):
     write(tmp_path, "Actions/task.py", '"""T."""\nimport Config\nfrom Learning.devices import Devices\n')
     write(tmp_path, "Files.py", '"""F."""\n')
     write(tmp_path, "Options.py", '"""O."""\nimport pydantic\n')
+    write(tmp_path, "Runs.py", '"""R."""\nimport Utils\n')
     write(tmp_path, "Utils.py", '"""U."""\n')
     write(tmp_path, "Training.py", "import keras\nimport Config\nfrom Models import Up\n")
     write(tmp_path, "Test.py", "import Utils\n")
@@ -194,6 +197,7 @@ def test_the_checks_pass_a_sound_house(house):
         ("Actions/task.py", "from Training import train"),
         ("Files.py", "import Utils"),
         ("Options.py", "from Models.options import LOSSES"),
+        ("Runs.py", "import sacred"),
         ("Utils.py", "import sacred"),
         ("Test.py", "from Training import train"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import Config
 import Options
-import Utils
+import Runs
 import vimss
 from Files import Output
 
@@ -39,7 +39,7 @@ def page(place):
 def test_what_is_trained_from_python_is_a_run_that_the_scripts_take(page, capsys):
     rows = Path("runs/from_python/log.jsonl").read_text().splitlines()
     assert page["best_loss"] == min(json.loads(row)["validation_loss"] for row in rows)
-    stored = Utils.run_config("runs/from_python")
+    stored = Runs.stored_config("runs/from_python")
     assert Options.from_dict(Config.Training, stored) == page["config"]
     assert call("Test.py", "with", "run=runs/from_python") == 0
     assert call("Evaluate.py", "with", "run=runs/from_python") == 0

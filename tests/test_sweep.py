@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import Compare
+import Runs
 import Sweep
-import Utils
-from Experiment import locked
+from Actions import sweeping
 
 import pytest
 from scripts import call
@@ -46,7 +46,7 @@ def scripts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("Training.py", "Test.py", "Evaluate.py"):
         (tmp_path / name).write_text(SCRIPT)
-    monkeypatch.setattr(Sweep, "ROOT", tmp_path)
+    monkeypatch.setattr(sweeping, "ROOT", tmp_path)
 
     def called() -> list[str]:
         path = Path("calls.txt")
@@ -58,7 +58,7 @@ def scripts(tmp_path, monkeypatch):
 
 
 def names(*words: str) -> list[str]:
-    return [cell.folder.name for cell in Sweep.grid(words)]
+    return [cell.folder.name for cell in sweeping.grid(words)]
 
 
 def test_values_between_commas_make_a_grid_with_the_seed_last_and_outermost():
@@ -68,23 +68,23 @@ def test_values_between_commas_make_a_grid_with_the_seed_last_and_outermost():
 
 
 def test_a_list_is_one_value_and_slashes_part_several():
-    [one] = Sweep.grid(["demo", "model.places=every,output"])
+    [one] = sweeping.grid(["demo", "model.places=every,output"])
     assert one.words == ("demo", "model.places=every,output") and one.folder.name == "sweep"
-    two = Sweep.grid(["demo", "model.places=bottleneck/every,output"])
+    two = sweeping.grid(["demo", "model.places=bottleneck/every,output"])
     assert [cell.words[1] for cell in two] == ["model.places=bottleneck", "model.places=every,output"]
     assert [cell.folder.name for cell in two] == ["sweep-bottleneck", "sweep-every_output"]
 
 
 def test_a_grid_by_name_is_every_combination_once():
-    grid = Sweep.GRIDS["conditioning"]
-    cells = Sweep.grid(["demo", "conditioning", "name=labels"])
+    grid = sweeping.GRIDS["conditioning"]
+    cells = sweeping.grid(["demo", "conditioning", "name=labels"])
     expected = {tuple(values) for values in itertools.product(*grid.values())}
     found = {tuple(dict(word.split("=") for word in cell.words[1:])[key] for key in grid) for cell in cells}
     assert found == expected and len({cell.folder for cell in cells}) == len(cells) == len(expected)
 
 
 def test_a_grid_varies_keys_that_only_its_network_has():
-    cells = Sweep.grid(["demo", "name=x", "model.network=band_split", "model.features=16,32"])
+    cells = sweeping.grid(["demo", "name=x", "model.network=band_split", "model.features=16,32"])
     assert [cell.settings["model"]["features"] for cell in cells] == [16, 32]
     assert {cell.settings["model"]["network"] for cell in cells} == {"band_split"}
 
@@ -138,7 +138,7 @@ def test_each_run_is_trained_tested_and_scored_once(scripts, capsys):
     assert told.runs == [Path("runs/x-seed1"), Path("runs/x-seed2")] and told.split == "test_unseen_bank"
     Sweep.main(words)
     assert not scripts()
-    Utils.scores_dir("runs/x-seed2", "test").joinpath("scores.csv").unlink()
+    Runs.scores_dir("runs/x-seed2", "test").joinpath("scores.csv").unlink()
     Sweep.main([*words[:1], "test_other", *words[2:]])
     assert len(scripts()) == 6  # another split has no scores yet
 
@@ -156,6 +156,9 @@ def test_a_run_that_fails_is_told_and_the_others_are_done(scripts, capsys):
     assert [line.split()[0] for line in scripts()] == ["Training", "Test", "Evaluate"]
 
 
+# A sweep of its own process, with the stand-ins of the folder in which it runs.
+SWEEP = "import Sweep; from Actions import sweeping; sweeping.ROOT = sweeping.Path.cwd(); Sweep.main({words})"
+
 # Trains until it is asked to stop, and takes a while to save.
 SLOW = """
 import os, signal, sys, time
@@ -172,10 +175,10 @@ time.sleep(60)
 
 
 @contextmanager
-def sweeping(*words):
+def begun(*words):
     """A sweep in a process of its own, whose training has begun; gives both."""
     Path("Training.py").write_text(SLOW)
-    line = f"import Sweep; Sweep.ROOT = Sweep.Path({str(Path.cwd())!r}); Sweep.main({list(words)})"
+    line = SWEEP.format(words=list(words))
     home = {"PYTHONPATH": str(Path(Sweep.__file__).parent)}
     with subprocess.Popen([sys.executable, "-c", line], env=os.environ | home, start_new_session=True) as sweep:
         until = time.monotonic() + 60
@@ -192,7 +195,7 @@ def sweeping(*words):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_sweep_that_is_stopped_waits_until_its_training_has_saved(scripts, number):
-    with sweeping("with", "demo", "name=x", "seed=1,2") as (sweep, _):
+    with begun("with", "demo", "name=x", "seed=1,2") as (sweep, _):
         os.killpg(sweep.pid, number)  # as a terminal does: all of the group that the sweep began
         assert sweep.wait(timeout=60) == 130
     assert Path("saved").read_text() == str(int(number))
@@ -200,7 +203,7 @@ def test_a_sweep_that_is_stopped_waits_until_its_training_has_saved(scripts, num
 
 def test_a_run_stays_its_sweep_s_until_its_training_ends_although_the_sweep_is_killed(scripts, capsys):
     words = ("with", "demo", "name=x", "seed=1,2")
-    with sweeping(*words) as (sweep, training):
+    with begun(*words) as (sweep, training):
         os.kill(sweep.pid, signal.SIGKILL)
         sweep.wait(timeout=60)
         Path("Training.py").write_text(SCRIPT)
@@ -209,17 +212,17 @@ def test_a_run_stays_its_sweep_s_until_its_training_ends_although_the_sweep_is_k
         assert "others work on: x-seed1" in capsys.readouterr().out
         os.kill(training, signal.SIGKILL)
         until = time.monotonic() + 60
-        while Utils.run_status("runs/x-seed1") != "COMPLETED" and time.monotonic() < until:
+        while Runs.status("runs/x-seed1") != "COMPLETED" and time.monotonic() < until:
             Sweep.main([*words])
             time.sleep(0.1)
-    assert Utils.run_status("runs/x-seed1") == "COMPLETED"
+    assert Runs.status("runs/x-seed1") == "COMPLETED"
 
 
 def test_a_finished_run_of_other_settings_does_not_pass_for_this_one(scripts, capsys):
     words = ["with", "demo", "name=x", "seed=1,2"]
     Sweep.main(words)
     scripts()
-    for cell in Sweep.grid(words[1:]):
+    for cell in sweeping.grid(words[1:]):
         (cell.folder / "config.json").write_text(json.dumps(cell.settings))
     Sweep.main(words)  # the same settings
     with pytest.raises(SystemExit, match="runs/x-seed1 was trained with other settings: training.steps was 600 and is"):
@@ -245,12 +248,12 @@ def test_words_win_over_a_grid_s_own_and_values_make_names_of_folders():
 )
 def test_a_range_is_one_value(word, values):
     group, key = word.partition("=")[0].split(".")
-    assert [tuple(cell.settings[group][key]) for cell in Sweep.grid(["demo", word])] == values
+    assert [tuple(cell.settings[group][key]) for cell in sweeping.grid(["demo", word])] == values
 
 
 def test_a_run_that_another_process_trains_is_left_to_it(scripts, capsys):
     Path("runs/x-seed1").mkdir(parents=True)
-    with locked(Path("runs/x-seed1")):
+    with Runs.locked(Path("runs/x-seed1")):
         Sweep.main(["with", "demo", "name=x", "seed=1,2"])
     assert {line.split()[2] for line in scripts() if line.startswith("T")} == {"demo", "run=runs/x-seed2"}
     assert "1 of 2 runs are done; others work on: x-seed1" in capsys.readouterr().out
@@ -259,7 +262,7 @@ def test_a_run_that_another_process_trains_is_left_to_it(scripts, capsys):
 def test_a_run_that_another_sweep_has_trained_and_not_yet_scored_is_left_to_it(scripts, capsys):
     """Two sweeps; the second begins while the first one tests its run."""
     words = ["with", "demo", "name=x", "seed=1,2"]
-    again = f"import Sweep; Sweep.ROOT = Sweep.Path({str(Path.cwd())!r}); Sweep.main({words})"
+    again = SWEEP.format(words=words)
     Path("Test.py").write_text(
         SCRIPT
         + f"""

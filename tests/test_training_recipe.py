@@ -9,7 +9,7 @@ import Actions.training as Training
 import Config
 import Learning.loop
 import Options
-import Utils
+import Runs
 from Input.prepared import Prepared
 from Learning.devices import Devices
 from Learning.loop import Interrupted
@@ -33,7 +33,7 @@ def resolved(*words: str) -> Config.Training:
 
 
 def arrays(folder: Path | str) -> dict[str, np.ndarray]:
-    with np.load(Path(folder, Utils.STATE)) as file:
+    with np.load(Path(folder, Runs.STATE)) as file:
         return dict(file)
 
 
@@ -43,7 +43,7 @@ def same(one: Path | str, other: Path | str) -> bool:
 
 
 def weights(folder: Path | str) -> list[np.ndarray]:
-    return load_separator(Path(folder, Utils.BEST)).get_weights()
+    return load_separator(Path(folder, Runs.BEST)).get_weights()
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -53,7 +53,7 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_a_run_says_where_it_ended_and_what_to_do_next(place, capsys):
     assert call("Training.py", "with", *SMALL, "name=a") == 0
     said = capsys.readouterr().out
-    course = read_course(Path("runs/a", Utils.STATE))
+    course = read_course(Path("runs/a", Runs.STATE))
     assert f"best validation loss {course.best:.5g} at step {course.best_step} of 4\n" in said
     assert "runs/a: score it with  python Test.py with run=runs/a && python Evaluate.py with run=runs/a" in said
     assert "note: memory: about" in said and "examples/s" in said
@@ -75,7 +75,7 @@ def test_a_new_run_begins_with_the_weights_of_another(place):
     assert call("Training.py", "with", *SMALL, *words, "name=heir") == 0
     for one, other in zip(weights("runs/source"), weights("runs/heir"), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
-    assert read_course(Path("runs/heir", Utils.STATE)).example == 8  # the first examples again
+    assert read_course(Path("runs/heir", Runs.STATE)).example == 8  # the first examples again
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_loss_that_is_no_number_is_one_line_and_its_examples_are_kept(place, c
         for name, array in batch.items():
             np.testing.assert_array_equal(kept[name], array)
         assert kept["first"] == first
-    assert read_course(Path("runs/far", Utils.STATE)).step == step - 1
+    assert read_course(Path("runs/far", Runs.STATE)).step == step - 1
     assert json.loads(Path("runs/far/run.json").read_text())["status"] == "FAILED"
 
 
@@ -164,11 +164,11 @@ def test_the_second_round_begins_with_the_best_weights_and_twice_the_batch(place
         asked = iter(range(end_of_first - 1 + stop_after - 1))  # once a step, and not where a round ends
         with pytest.raises(Interrupted):
             Training.train(config, run_dir, asked_to_stop=lambda: next(asked, None) is None)
-        course = read_course(run_dir / Utils.STATE)
+        course = read_course(run_dir / Runs.STATE)
         assert (course.round, course.step) == (2, end_of_first + stop_after)
         Training.train(config, run_dir)
         assert same(run_dir, "rounds_None") and rows(run_dir) == rows("rounds_None")
-    course = read_course(run_dir / Utils.STATE)
+    course = read_course(run_dir / Runs.STATE)
     rates = [row["learning_rate"] for row in rows(run_dir)]
     first = sum(rate > 0.05 for rate in rates)
     assert course.round == 2 and 0 < first < len(rates)
@@ -198,7 +198,7 @@ def test_a_second_round_that_dies_after_its_first_validation_begins_as_it_did(pl
         Training.train(config, died)
     monkeypatch.undo()
     second = rows(died)[-1]
-    assert second["learning_rate"] < 0.05 and second["validation_loss"] < read_course(died / Utils.STATE).best
+    assert second["learning_rate"] < 0.05 and second["validation_loss"] < read_course(died / Runs.STATE).best
     Training.train(config, died)
     assert same(whole, died) and rows(whole) == rows(died) and same_weights(whole, died)
 
@@ -219,4 +219,4 @@ def test_sacred_keeps_each_number_once_although_a_run_was_stopped(place, monkeyp
 
 
 def rows(folder: Path | str) -> list[dict[str, float]]:
-    return [json.loads(line) for line in Path(folder, Utils.LOG).read_text().splitlines()]
+    return [json.loads(line) for line in Path(folder, Runs.LOG).read_text().splitlines()]

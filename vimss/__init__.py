@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 HOME = Path(__file__).parent / "home"
 if not HOME.is_dir():  # a checkout
     HOME = Path(__file__).resolve().parents[1]
-NAMES = ("Actions", "Config", "Experiment", "Files", "Input", "Learning", "Metrics", "Models", "Options", "Utils")
+NAMES = (
+    "Actions",
+    "Config",
+    "Experiment",
+    "Files",
+    "Input",
+    "Learning",
+    "Metrics",
+    "Models",
+    "Options",
+    "Runs",
+    "Utils",
+)
 for _name in NAMES:
     _file = getattr(sys.modules.get(_name), "__file__", None)
     if _file and not Path(_file).resolve().is_relative_to(HOME.resolve()):
@@ -71,7 +83,7 @@ def train(config: "Training", run_dir: str | Path) -> float:
     """
     import Options
     from Actions.data import require_trainable_here
-    from Experiment import run_folder
+    from Runs import run_folder
 
     if config.training.processes > 1:
         raise ValueError("expected training.processes=1; several processes train by Training.py")
