@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import Claims
 import Config
 import Options
 import Runs
@@ -142,7 +143,7 @@ class RunFolder(FileStorageObserver):
             self.run_entry: dict[str, Any] = {"resources": []}
             return config["name"]
         if name:
-            Runs.make_room(Path(self.basedir, name), config)
+            Claims.make_room(Path(self.basedir, name), config)
         return super().started_event(config=config, _id=name, **event)
 
     def save_json(self, obj: Any, filename: str) -> None:
@@ -180,11 +181,11 @@ class RunFolder(FileStorageObserver):
     def _make_run_dir(self, _id: str | None) -> None:
         if _id is None:
             super()._make_run_dir(_id)
-            self._lock = Runs.locked(Path(str(self.dir)))  # until this process ends, however it ends
+            self._lock = Claims.locked(Path(str(self.dir)))  # until this process ends, however it ends
             Output(str(self.dir)).adopt()
             return
         folder = Path(self.basedir, _id)
-        self._lock = Runs.begun(folder)
+        self._lock = Claims.begun(folder)
         (folder / "metrics.json").unlink(missing_ok=True)  # a run that goes on tells its numbers from the first
         self.dir = str(folder)
 
@@ -192,9 +193,9 @@ class RunFolder(FileStorageObserver):
         numbered = [path for path in Path(self.basedir).glob("*/config.json") if path.parent.name.isdigit()]
         for path in sorted(numbered, key=lambda path: -int(path.parent.name)):
             folder = path.parent
-            with contextlib.suppress(ValueError), Runs.locked(folder):
+            with contextlib.suppress(ValueError), Claims.locked(folder):
                 named = Runs.stored_config(folder).get("name")
-                if named or config["fresh"] or Runs.differences(folder, config) or Runs.status(folder) == "COMPLETED":
+                if named or config["fresh"] or Claims.differences(folder, config) or Runs.status(folder) == "COMPLETED":
                     continue
                 print(f"going on with {folder}, which was stopped; fresh=true starts another one")
                 return folder.name

@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import Runs
 import Utils
 from Files import require_path
 
@@ -24,7 +25,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line and separates file after file."""
     options = _parser().parse_args(arguments)
     with Utils.errors_in_one_line("Separate.py"):
-        import Runs
         from Actions.data import configuration_of, wanted_stems
         from Actions.order import Order, audio_files
         from Input.writers import Format

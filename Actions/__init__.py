@@ -9,5 +9,5 @@
 - `evaluation`: estimates and references -> scores.   `comparison`: runs -> a report.
 - `sweeping`: a grid of settings -> runs.
 
-Keras and TensorFlow take ten seconds to load; a script imports its module when the command line has been checked.
+Keras and TensorFlow take ten seconds to load; a script imports what loads them when the command line has been checked.
 """

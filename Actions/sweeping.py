@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import Claims
 import Config
 import Options
 import Runs
@@ -44,7 +45,7 @@ class Cell:
         """Raises ValueError if the folder holds a finished run of other settings, which would pass for this one."""
         if Runs.status(self.folder) != "COMPLETED" or not (self.folder / "config.json").is_file():
             return  # Training.py itself refuses to go on with other settings
-        if differing := Runs.differences(self.folder, self.settings):
+        if differing := Claims.differences(self.folder, self.settings):
             raise ValueError(
                 f"the run {self.folder} was trained with other settings: {'; '.join(differing)}. Choose another "
                 "name=... for this grid, or remove the folder"
@@ -115,7 +116,7 @@ def work(runs: Sequence[Cell], splits: Sequence[str]) -> list[str]:
     faults = []
     for run in runs:
         with _claimed(run) as claim:
-            if not claim or run.is_done(splits) or Runs.is_taken(run.folder):
+            if not claim or run.is_done(splits) or Claims.is_taken(run.folder):
                 continue
             for command in run.commands(splits):
                 print(f"\n{shlex.join(['python', *command])}", flush=True)
@@ -123,7 +124,7 @@ def work(runs: Sequence[Cell], splits: Sequence[str]) -> list[str]:
                 if code in (130, -signal.SIGINT, -signal.SIGTERM):
                     raise KeyboardInterrupt
                 if code:
-                    if not Runs.is_taken(run.folder):
+                    if not Claims.is_taken(run.folder):
                         faults.append(f"{run.folder} failed: {shlex.join(['python', *command])}")
                     break
     return faults
@@ -155,7 +156,7 @@ def _claimed(run: Cell) -> Iterator[TextIO | None]:
     folder = run.folder.with_name(".sweep") / run.folder.name
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = Runs.locked(folder)
+        lock = Claims.locked(folder)
     except ValueError:
         yield None
         return

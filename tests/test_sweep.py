@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import Claims
 import Compare
 import Runs
 import Sweep
@@ -253,7 +254,7 @@ def test_a_range_is_one_value(word, values):
 
 def test_a_run_that_another_process_trains_is_left_to_it(scripts, capsys):
     Path("runs/x-seed1").mkdir(parents=True)
-    with Runs.locked(Path("runs/x-seed1")):
+    with Claims.locked(Path("runs/x-seed1")):
         Sweep.main(["with", "demo", "name=x", "seed=1,2"])
     assert {line.split()[2] for line in scripts() if line.startswith("T")} == {"demo", "run=runs/x-seed2"}
     assert "1 of 2 runs are done; others work on: x-seed1" in capsys.readouterr().out

@@ -16,6 +16,7 @@ if not HOME.is_dir():  # a checkout
     HOME = Path(__file__).resolve().parents[1]
 NAMES = (
     "Actions",
+    "Claims",
     "Config",
     "Experiment",
     "Files",
@@ -83,7 +84,7 @@ def train(config: "Training", run_dir: str | Path) -> float:
     """
     import Options
     from Actions.data import require_trainable_here
-    from Runs import run_folder
+    from Claims import run_folder
 
     if config.training.processes > 1:
         raise ValueError("expected training.processes=1; several processes train by Training.py")
