@@ -41,12 +41,12 @@ class Order:
 
     def require_apart(self, paths: Sequence[Path]) -> None:
         """Raises ValueError if an audio file lies in a folder of stems, or several stems would be one file."""
-        named = [self.filename.format(track=path.stem, trackext=path.suffix[1:], stem="x", ext="x") for path in paths]
+        named = [file for path in paths for file in self.files(path).values()]
         folders = {(self.out / file).parent.resolve() for file in named} - {self.out.resolve()}
         for path in paths:
             if inside := folders & set(path.resolve().parents):
                 raise ValueError(f"{path} lies in {inside.pop()}, where stems are to be written; choose another --out")
-        if doubled := _repeated(file for path in paths for file in self.files(path).values()):
+        if doubled := _repeated(named):
             raise ValueError(
                 f"several stems would be one file: {', '.join(doubled[:3])}; expected --filename with {{track}} and "
                 f"{{stem}} that tells them apart. Received: {self.filename}"
