@@ -1,6 +1,6 @@
-"""What a script may be told: its own keys and the floors' options, the presets, and what a command line means by them.
+"""What a script may be given: its own keys and the floors' options, the presets, and what a command line means by them.
 
-`Options.py` says how keys are declared; the files of the folder `Presets` say what papers set.
+`Options.py` is how keys are declared; the files of the folder `Presets` are what papers set.
 """
 
 import contextlib
@@ -76,7 +76,7 @@ class Optimisation(Objective, Fit):
 
 
 class Training(Options):
-    """What Training.py may be told."""
+    """What Training.py may be given."""
 
     name: FolderName = ""
     """The run's folder below `runs`; empty takes the next free number."""
@@ -118,7 +118,7 @@ class Training(Options):
 
 
 class Test(Options):
-    """What Test.py may be told; the model's numbers come from the run."""
+    """What Test.py may be given; the model's numbers come from the run."""
 
     run: str = ""
     """Folder of the run whose best checkpoint separates, like runs/demo."""
@@ -131,11 +131,11 @@ class Test(Options):
     mixture: Literal["sum", "recorded"] = "sum"
     """What is separated: the sum of the parts, or the mixture as it was recorded, where the data set has one."""
     probes: Distinct[Probe] = ()
-    """Separate once more for each of these, told something else than the truth (`Input/probes.py`)."""
+    """Separate once more for each of these, given other labels than the true ones (`Input/probes.py`)."""
 
 
 class Evaluate(Options):
-    """What Evaluate.py may be told."""
+    """What Evaluate.py may be given."""
 
     run: str = ""
     """Folder of a run whose estimates, made by Test.py, are scored."""
@@ -157,7 +157,7 @@ class Evaluate(Options):
     mixture: Literal["sum", "recorded"] = "sum"
     """What was separated into anybody's `estimates`: the sum of the references, or the recorded mixture."""
     probes: Distinct[Probe] = ()
-    """Score also what Test.py separated for these, and tell how much each changes."""
+    """Score also what Test.py separated for these, and show how much each changes."""
     metrics: Literal["cheap", "all"] = "cheap"
     """`all` adds ISR, SIR and SAR of BSS Eval and the log-spectral distance, which take many times as long."""
     oracles: Distinct[Oracle] = ()

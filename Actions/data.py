@@ -16,7 +16,7 @@ import pydantic
 
 
 class Tested(pydantic.BaseModel, frozen=True):
-    """What test.json tells of estimates.
+    """What test.json holds about estimates.
 
     Args:
         loss: its expression, and `value` its mean over so many `excerpts`.
@@ -34,7 +34,7 @@ class Tested(pydantic.BaseModel, frozen=True):
 
 
 class Clip(pydantic.BaseModel, frozen=True):
-    """What clips.json tells of a track's clips; `gain` is what they were multiplied by."""
+    """What clips.json holds about a track's clips; `gain` is what they were multiplied by."""
 
     rank: Literal["best", "median", "worst"]
     track: Annotated[str, pydantic.AfterValidator(require_name)]
@@ -45,7 +45,7 @@ class Clip(pydantic.BaseModel, frozen=True):
 
 
 class Row(pydantic.BaseModel, frozen=True, extra="allow"):
-    """What a line of log.jsonl tells of a validation."""
+    """What a line of log.jsonl holds about a validation."""
 
     step: int
     loss: float
@@ -172,7 +172,7 @@ def require_same_weights(run_dir: str | Path, made: Path, checksum: str, again: 
 
     Args:
         run_dir: the run.
-        made: the file that says so.
+        made: the file with its checksum.
         checksum: of the checkpoint then; empty where an earlier version did not say.
         again: the command that makes it anew.
 

@@ -140,8 +140,8 @@ class Scoring:
         stats = {path.name: path.stat() for path in stem_files(folder).values()} if folder.is_dir() else {}
         files = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items())
         settings = [self.run, self.names(track), dict(self.wanted.sums), self.mixture, config.metrics, config.oracles]
-        told = json.dumps([str(folder), files, self.truth.fingerprint(track), *settings])
-        return hashlib.sha256(told.encode()).hexdigest()
+        content = json.dumps([str(folder), files, self.truth.fingerprint(track), *settings])
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 def of_run(config: Config.Evaluate, split: str, probe: str) -> Scoring:

@@ -48,8 +48,8 @@ class Run:
         self.config = configuration_of(folder)
         self.checkpoint = Runs.checkpoint(folder)
         self.checksum = sha256(self.checkpoint)  # now: a run that trains may replace it
-        self.separator, told = loaded(self.checkpoint)
-        if told and (differing := _differences(Options.from_dict(Config.Training, told), self.config)):
+        self.separator, stored = loaded(self.checkpoint)
+        if stored and (differing := _differences(Options.from_dict(Config.Training, stored), self.config)):
             raise ValueError(
                 f"{self.folder}/config.json is not what {self.checkpoint.name} was trained with: {'; '.join(differing)}"
                 f". Put it back as it was, or train a run with the other settings:  "
@@ -57,7 +57,7 @@ class Run:
             )
         data, model = self.config.data, self.config.model.model_dump()
         self.lengths: Lengths = networks.lengths(data.output_samples, **model)
-        if not told and not _fits(self.separator, self.lengths, len(data.sources), data.channels, model):
+        if not stored and not _fits(self.separator, self.lengths, len(data.sources), data.channels, model):
             raise ValueError(
                 f"{self.checkpoint} is another network than {self.folder}/config.json describes; put the one back that "
                 "belongs to the other, or train the run again with fresh=true"
@@ -128,11 +128,11 @@ def loaded(checkpoint: Path) -> tuple[keras.Model, Options.Tree | None]:
         ) from error
 
 
-def _differences(told: Config.Training, config: Config.Training) -> list[str]:
+def _differences(stored: Config.Training, config: Config.Training) -> list[str]:
     """The settings in which a checkpoint and a configuration differ, of those that decide what is computed."""
     before, now = (
         dict(Options.flat({"model": tree["model"], "data": {key: tree["data"][key] for key in COMPUTED_BY}}))
-        for tree in map(Options.to_dict, (told, config))
+        for tree in map(Options.to_dict, (stored, config))
     )
     return Options.changes(before, now)
 

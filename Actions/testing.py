@@ -54,14 +54,12 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
         [name for split, truth in truths.items() for name in written(truth, wanted, split, config.probes)]
     )
     for split, truth in truths.items():
-        names, known = (
-            [track.name for track in truth.tracks],
-            [wanted.known(wanted.classes(track)) for track in truth.tracks],
-        )
+        names = [track.name for track in truth.tracks]
+        known = [wanted.known(wanted.classes(track)) for track in truth.tracks]
         for probe in ("", *config.probes):
             what = f"{split}, {probe}" if probe else split
-            told = probed_labels(probe, names, [one["labels"] for one in known]) if probe else []
-            given = [{**one, "labels": labels} for one, labels in zip(known, told, strict=True)] if probe else known
+            labels = probed_labels(probe, names, [one["labels"] for one in known]) if probe else []
+            given = [{**one, "labels": probed} for one, probed in zip(known, labels, strict=True)] if probe else known
             out = Runs.estimates_dir(config.run, split, probe)
             below = Runs.estimates_dir("", split, probe).as_posix()
             # Estimates of other weights must not be taken for these; the sign that they are finished goes first.
@@ -156,12 +154,12 @@ def keep_clips(
             ranks.setdefault(ranked[place], rank)
     clips = []
     for track, rank in sorted(ranks.items(), key=lambda item: Runs.RANKS.index(item[1])):
-        heard, references, rate_hz = truth.read(track, wanted, mixture)
+        whole, references, rate_hz = truth.read(track, wanted, mixture)
         stems = output.root / Runs.estimates_dir("", split) / track.name
         names = wanted.of(track)
-        estimates = read_stems(stems, names, rate_hz, heard.shape)
+        estimates = read_stems(stems, names, rate_hz, whole.shape)
         excerpt = Metrics.liveliest(references, CLIP_SECONDS * rate_hz)
-        signals = {"mixture": heard[excerpt]}
+        signals = {"mixture": whole[excerpt]}
         for index in sorted(set(wanted.rows(track))):
             signals[f"{names[index]}.reference"] = references[excerpt, index]
             signals[f"{names[index]}.estimate"] = estimates[excerpt, index]

@@ -50,7 +50,7 @@ def train(
     Args:
         config: every number of the run.
         run_dir: where state, weights, log and curve go; exists.
-        log_scalar: told (name, value, step) after each validation.
+        log_scalar: called with (name, value, step) after each validation.
         asked_to_stop: whether to save and stop, asked after each step.
 
     Returns:
@@ -289,7 +289,7 @@ def audition(
 
 
 def keep_offending(examples: TrainingExamples, run_dir: Path, writes: bool, first: int, end: int) -> str:
-    """Keeps the examples whose loss was no number, as they entered the training; says where.
+    """Keeps the examples whose loss was no number, as they entered the training; returns where.
 
     Of several processes, which all come to know of it, one `writes`.
     """
@@ -302,7 +302,7 @@ def keep_offending(examples: TrainingExamples, run_dir: Path, writes: bool, firs
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether Ctrl-C or SIGTERM was received; the second one stops at once."""
+    """Yields a function that returns whether Ctrl-C or SIGTERM was received; the second one stops at once."""
     asked: list[float] = []
 
     def ask(number: int, frame: Any) -> None:
@@ -330,8 +330,8 @@ def find_learning_rate(config: Config.Training, png: Path) -> str:
     Returns:
         A line that suggests a rate.
     """
-    told = {"decay": "constant", "warmup_steps": 0, "accumulate": 1, "ema": 0.0, "steps_per_execution": 1}
-    training = config.training.model_copy(update=told)
+    plain = {"decay": "constant", "warmup_steps": 0, "accumulate": 1, "ema": 0.0, "steps_per_execution": 1}
+    training = config.training.model_copy(update=plain)
     task = task_of(config.model_copy(update={"training": training}), joined(1))
     separator = new_separator(task.config)
     optimizer = new_optimizer(task.config, separator, Rising(FINDER_STEPS))

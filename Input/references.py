@@ -53,8 +53,8 @@ class PreparedReferences:
     def read(self, track: Track, wanted: Sources, mixture: str) -> Truth:
         """As `References.read`. Raises ValueError: if a file is damaged, or no mixture was recorded."""
         references = self.prepared.sources(track, wanted)
-        heard = references.sum(axis=1) if mixture == "sum" else self.prepared.recorded(track)
-        return Truth(heard, references, self.prepared.sample_rate_hz)
+        mixed = references.sum(axis=1) if mixture == "sum" else self.prepared.recorded(track)
+        return Truth(mixed, references, self.prepared.sample_rate_hz)
 
     def fingerprint(self, track: Track) -> str:
         """The checksums of the files."""
@@ -89,17 +89,17 @@ class FolderReferences:
         """
         files = track.parts if mixture == "sum" else track.files
         rate_hz = _common_rate_hz(files)
-        heard = {part: read_audio(part.path, None, part.stream, part.span_seconds) for part in files}
-        channels = max(signal.shape[1] for signal in heard.values())
-        samples = max(len(signal) for signal in heard.values())
+        signals = {part: read_audio(part.path, None, part.stream, part.span_seconds) for part in files}
+        channels = max(signal.shape[1] for signal in signals.values())
+        samples = max(len(signal) for signal in signals.values())
         references = source_major(samples, len(wanted.of(track)), channels)
         for part, row in zip(track.parts, wanted.rows(track), strict=True):
-            references[:, row] += _whole(heard[part], part, samples, channels, rate_hz)
+            references[:, row] += _whole(signals[part], part, samples, channels, rate_hz)
         if mixture == "sum":
             return Truth(references.sum(axis=1), references, rate_hz)
         if track.mixture is None:
             raise ValueError(f"{track.name} has no recorded mixture; take mixture=sum")
-        return Truth(_whole(heard[track.mixture], track.mixture, samples, channels, rate_hz), references, rate_hz)
+        return Truth(_whole(signals[track.mixture], track.mixture, samples, channels, rate_hz), references, rate_hz)
 
     def fingerprint(self, track: SourceTrack) -> str:
         """The sizes and times of the files."""

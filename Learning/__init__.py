@@ -5,7 +5,7 @@
 - `finder`: what a good learning rate is.
 - `state`: all that a run needs to go on, in one file.
 - `loop`: what happens between two steps: checkpoints, validations, the end.
-- `watchers`, `board`: who is told: the terminal, the log, TensorBoard.
+- `watchers`, `board`: what is shown and logged: in the terminal, the log, TensorBoard.
 - `devices`: accelerators and processes that share a batch; what fits into their memory.
 
 Words: a *step* is one batch; a *leg* is what one process trains without a change of batch size; a *round* ends when

@@ -17,8 +17,8 @@ from tensorboardX.proto.versions_pb2 import VersionDef
 from .state import Course, Row
 from .watchers import Watcher
 
-SPEED_SECONDS = 10.0  # how often the speed is told
-WAITING_EVENTS = 1_000  # more than a validation tells, so that nobody waits for a thread that has died
+SPEED_SECONDS = 10.0  # between two values of the speed
+WAITING_EVENTS = 1_000  # more than a validation writes, so that nobody waits for a thread that has died
 
 
 class Board(Watcher):
@@ -51,16 +51,16 @@ class Board(Watcher):
         if not course.step:
             event = Event(graph_def=graph(separator).SerializeToString())
             self.writer.file_writer.event_writer.add_event(event)
-        self.told, self.silent = (time.monotonic(), course.example), False
+        self.written, self.silent = (time.monotonic(), course.example), False
 
     def trained(self, course: Course, loss: float) -> None:
         """Tells the speed and the running loss now and then."""
-        now, (then, example) = time.monotonic(), self.told
+        now, (then, example) = time.monotonic(), self.written
         if now - then >= SPEED_SECONDS and self._writes():
             self.writer.add_scalar("speed/examples_per_second", (course.example - example) / (now - then), course.step)
             self.writer.add_scalar("speed/steps_waiting_for_input", self.waiting(), course.step)
             self.writer.add_scalar("loss/running", loss, course.step)
-            self.told = now, course.example
+            self.written = now, course.example
 
     def validated(self, course: Course, row: Row, best: bool) -> None:
         """Tells the losses and the learning rate; sounds and the picture."""
@@ -80,7 +80,7 @@ class Board(Watcher):
             self.writer.close()
 
     def _writes(self) -> bool:
-        """Whether the thread that writes still lives: it ends at an error, as of a full disk, and says so to nobody."""
+        """Whether the thread that writes still lives: it ends at an error, as of a full disk, without a word."""
         events = self.writer.file_writer.event_writer
         writes = events._worker.is_alive()
         if not writes and not self.silent:

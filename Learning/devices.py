@@ -53,7 +53,7 @@ class Devices:
             _multihost().sync_global_devices("checkpoint")
 
     def agreed(self, asked: Callable[[], bool]) -> Callable[[int], bool]:
-        """Whether any process was asked to stop, told the step: all processes give the same answer at a step."""
+        """Whether any process was asked to stop, by step: all processes give the same answer at a step."""
         if self.processes == 1:
             return lambda step: asked()
 
@@ -95,7 +95,7 @@ def joined(processes: int) -> Devices:
 def _join(jax: Any, processes: int) -> None:
     if jax.distributed.is_initialized():
         return
-    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM for itself, before Python hears of it
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM for itself, before Python receives it
     said = {"num_processes": processes, "process_id": int(os.environ.get("JAX_PROCESS_ID", -1))}
     by_hand = "JAX_COORDINATOR_ADDRESS" in os.environ and said["process_id"] >= 0
     try:

@@ -1,4 +1,4 @@
-"""A range test: the loss while the learning rate rises from far too low to far too high tells a good one."""
+"""A range test: the loss while the learning rate rises from far too low to far too high shows a good one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,21 +33,21 @@ class Rising(keras.optimizers.schedules.LearningRateSchedule):
         return {"steps": self.steps}
 
 
-def range_test(model: keras.Model, batches: Any, steps: int, told: Callable[[int], None]) -> np.ndarray:
+def range_test(model: keras.Model, batches: Any, steps: int, progress: Callable[[int], None]) -> np.ndarray:
     """The loss of each batch while a compiled model is trained on them; NaN from where it is no number.
 
     Args:
         model: its optimizer has the rate `Rising`.
         batches: endless.
         steps: how many to take.
-        told: how many are done.
+        progress: called with how many are done.
     """
     found = np.full(steps, np.nan)
 
     class Keep(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             found[epoch] = logs["loss"]
-            told(epoch + 1)
+            progress(epoch + 1)
             self.model.stop_training = not np.isfinite(found[epoch])
 
     model.fit(batches, steps_per_epoch=1, epochs=steps, callbacks=[Keep()], shuffle=False, verbose=0)

@@ -55,11 +55,11 @@ class Loop(keras.callbacks.Callback):
         validation: batches to validate on.
         devices: what trains; one process of several writes.
         state_path: where the state is kept.
-        keep_best: told to keep the separator's weights, which are the best so far.
-        watchers: who is told.
-        asked_to_stop: whether the process has been asked to stop, told the step.
-        offending: told the numbers (first, one past the last) of the examples of the step that gave no number; returns
-            a sentence on where they are kept.
+        keep_best: called when the separator's weights are the best so far, to keep them.
+        watchers: called as the training goes on.
+        asked_to_stop: whether the process has been asked to stop; called with the step.
+        offending: called with the numbers (first, one past the last) of the examples of the step that gave no number;
+            returns a sentence on where they are kept.
         filled: how many times as many windows there are in the validation as count, for full batches.
     """
 

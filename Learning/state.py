@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 Row = dict[str, float]
-"""What the log tells of a validation: step, loss, validation_loss, learning_rate."""
+"""What the log holds of a validation: step, loss, validation_loss, learning_rate."""
 
 
 @dataclass
@@ -115,11 +115,11 @@ def read_course(path: Path) -> Course:
         raise ValueError(f"{path} is damaged ({fault})")
     try:
         with np.load(path) as arrays:
-            told, saved = json.loads(str(arrays["course"])), len(arrays.files) - 1
-        if told.pop("arrays", saved) != saved:  # a wrong bit in a zip's directory makes a member vanish
+            stored, saved = json.loads(str(arrays["course"])), len(arrays.files) - 1
+        if stored.pop("arrays", saved) != saved:  # a wrong bit in a zip's directory makes a member vanish
             raise ValueError(f"it holds {saved} arrays, and not as many as were written")
-        told.pop("begins_second_round", None)  # of earlier versions, and always false
-        return Course(**told)
+        stored.pop("begins_second_round", None)  # of earlier versions, and always false
+        return Course(**stored)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error})") from None
 

@@ -1,4 +1,4 @@
-"""Who is told how the training goes; nothing of it changes the training."""
+"""What is called while a network trains, to show and log it; nothing of it changes the training."""
 
 import json
 import sys
@@ -11,14 +11,14 @@ from Files import whole_file
 
 from .state import Course, Row
 
-WAITING_STEPS = 50  # over which it is told how many wait for their batch
+WAITING_STEPS = 50  # over which the share that waits for its batch is taken
 
 LogScalar = Callable[[str, float, int], None]
 """Told the name of a number, its value and the step, after each validation."""
 
 
 class Watcher:
-    """Who is told what happens; this one does nothing about it."""
+    """What is called when something happens; this one does nothing."""
 
     def begun(self, example: int) -> None:
         """Told when an execution of steps is handed to the device, with the number of the example after it."""
@@ -34,7 +34,7 @@ class Waiting(Watcher):
     """Whether the input keeps up: the share of steps that began before the next batch was there.
 
     Args:
-        reached: tells how many examples the input has made.
+        reached: returns how many examples the input has made.
     """
 
     def __init__(self, reached: Callable[[], int]):
@@ -45,7 +45,7 @@ class Waiting(Watcher):
         return sum(self.recent) / max(1, len(self.recent))
 
     def begun(self, example: int) -> None:
-        """Looks whether the next batch is there, and says once if it mostly is not."""
+        """Looks whether the next batch is there, and prints a note once if it mostly is not."""
         self.recent.append(self.reached() <= example)
         if len(self.recent) == WAITING_STEPS and self.share() > 0.5 and not self.warned:
             self.warned = True
@@ -61,7 +61,7 @@ class Bar(Watcher):
 
     Args:
         bar: of tqdm, in examples.
-        waiting: tells whether the input keeps up.
+        waiting: knows whether the input keeps up.
     """
 
     def __init__(self, bar: Any, waiting: Waiting):
@@ -80,7 +80,7 @@ class Log(Watcher):
     Args:
         path: the file.
         course: with the rows so far.
-        log_scalar: told each number of a row.
+        log_scalar: called with each number of a row.
         draw: draws the rows.
     """
 

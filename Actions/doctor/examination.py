@@ -89,7 +89,7 @@ def examine(
 
 
 def require_trainable(prepared: Prepared, sources: Sources) -> list[str]:
-    """The quick part of `examine`: reads the manifest, the sizes of the files, and sound until each source is heard.
+    """The quick part of `examine`: reads the manifest, the sizes of the files, and sound until each source has played.
 
     Args:
         prepared: the data set.

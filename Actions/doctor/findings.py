@@ -71,7 +71,7 @@ def takes_across_splits(shared: Sequence[SharedTake]) -> Iterator[str]:
 
 
 def never_plays(source: str) -> str:
-    """The line for a source that training never hears."""
+    """The line for a source that never plays in training."""
     return f"the source '{source}' never plays in the split 'train', so no model can learn it"
 
 
@@ -87,12 +87,12 @@ def clipped_files(runs: ByFile) -> Iterator[str]:
     clipped = {file: found[found >= CLIPPED_SAMPLES] for file, found in runs.items()}
     worst = sorted((file for file in clipped if len(clipped[file])), key=lambda file: -clipped[file].sum())
     if worst:
-        told = [
+        counted = [
             f"{file} ({runs[file].sum()} samples at full scale; {len(clipped[file])} runs of {CLIPPED_SAMPLES} "
             f"or more, the longest {clipped[file].max()})"
             for file in worst
         ]
-        yield f"clipped files, {listed(told)}"
+        yield f"clipped files, {listed(counted)}"
 
 
 def upsampled_files(prepared: Prepared) -> Iterator[str]:
@@ -104,8 +104,8 @@ def upsampled_files(prepared: Prepared) -> Iterator[str]:
             if origin and origin.rate_hz < prepared.sample_rate_hz:
                 by_rate.setdefault(int(origin.rate_hz), []).append(part.audio.file)
     for rate_hz, files in sorted(by_rate.items()):
-        told = f"from {rate_hz} to {prepared.sample_rate_hz} Hz, which leaves nothing above {rate_hz / 2:g} Hz"
-        yield f"upsampled {told}, {listed(files)}"
+        rates = f"from {rate_hz} to {prepared.sample_rate_hz} Hz, which leaves nothing above {rate_hz / 2:g} Hz"
+        yield f"upsampled {rates}, {listed(files)}"
 
 
 def repeated_files(tracks: Sequence[Track], plays: ByFile) -> Iterator[str]:

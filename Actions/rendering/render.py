@@ -56,7 +56,7 @@ def render_dataset(
         seconds: the length of each piece, at least 5.
         sample_rate_hz: 4000 to 96000.
         seed: another seed gives other music, players and rooms.
-        bank: what training hears. With "a" or "b", the splits train, validation and test come from that bank alone and
+        bank: of recorded notes. With "a" or "b", the splits train, validation and test come from that bank alone and
             test_unseen_bank from the other one. With "both", each piece draws one of the two, so no bank is unseen and
             there is no such split. Bank a has no oboe and no viola: what is played on it keeps to the line-ups without.
         lineups: written as in URMP, `vn_vn_va_vc`, of 1 to 5 parts; cycled over the pieces. By default URMP's 44.

@@ -71,7 +71,7 @@ def scores_of_splits(splits: Sequence[str], rng: np.random.Generator) -> dict[st
 
 
 def bank_of(split: str, bank: str, lineup: Lineup, rng: np.random.Generator) -> str:
-    """The bank that plays a piece; where training hears both, one drawn from those that can play its line-up."""
+    """The bank that plays a piece; where training has both, one drawn from those that can play its line-up."""
     if bank != "both":
         return _other(bank) if split == UNSEEN_BANK else bank
     return str(rng.choice([name for name in BANKS if can_play(name, lineup)]))
