@@ -245,12 +245,14 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
         print(f"note: {len(done)} track(s) of {where} were scored before; fresh=true scores them again")
     faults = []
     label = f"scoring {scoring.run}, {Path(scoring.below).name}"
-    with workers_of(config.scheduler):
-        late: dict[str, list[str]] = {}
+    late: dict[str, list[str]] = {}
+    with workers_of(config.scheduler), contextlib.ExitStack() as stack:
         calls = joblib.Parallel(n_jobs=config.jobs, return_as="generator_unordered")(
             joblib.delayed(in_folder)(Path.cwd(), score, scoring, track, config.metrics, config.oracles)
             for track in waiting
         )
+        # If a fault stops them, now: later, when they are collected as garbage, they would end the workers of others.
+        stack.callback(calls.close)
         for name, rows, shifts in Utils.progress(calls, total=len(waiting), unit="track", label=label):
             if isinstance(rows, str):
                 faults.append(rows)

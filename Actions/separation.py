@@ -1,5 +1,6 @@
 """A run and anybody's audio files -> stems."""
 
+import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -34,7 +35,8 @@ def separate_files(paths: Sequence[Path], order: Order, jobs: int = 1) -> Iterat
     calls = joblib.Parallel(n_jobs=jobs, return_as="generator")(
         joblib.delayed(_separated)(path, order, bar=False) for path in paths
     )
-    yield from Utils.progress(calls, total=len(paths), unit="file", label="separating")
+    with contextlib.closing(calls):  # if they stop early, now: later they would end the workers of other calls
+        yield from Utils.progress(calls, total=len(paths), unit="file", label="separating")
 
 
 def _separated(path: Path, order: Order, bar: bool) -> tuple[Path, list[str], str]:

@@ -6,6 +6,7 @@ from functools import cache
 
 from Models.conditioning import METHODS
 from Models.lengths import Ladder, Lengths
+from Models.options import WaveUNet
 from Models.wave_unet import ladder_of, wave_unet, wave_unet_lengths
 
 import keras
@@ -69,7 +70,7 @@ def lengths_of(number: int, wanted: int = 20) -> Lengths:
 def ladder(number: int) -> Ladder:
     """How far the filters reach, whatever the padding."""
     names = ("levels", "down_size", "up_size", "stride", "depth", "resampling", "resampling_size")
-    return ladder_of(**{name: VARIANTS[number][name] for name in names})
+    return ladder_of(WaveUNet(**{name: VARIANTS[number][name] for name in names}))
 
 
 def inputs(number: int, input_samples: int | None = None) -> list[np.ndarray]:

@@ -392,7 +392,10 @@ def test_linear_sources_are_clipped_but_in_training(output):
     "choices, message",
     [
         ({"output": "diference"}, "^'output' must be 'direct', 'difference' or 'consistent'; .* mean 'difference'\\?$"),
-        ({"places": ["bottleneck", "top"]}, "^'places.1' must be 'input', .* or 'output'; received 'top'$"),
+        (
+            {"places": ["bottleneck", "top"]},
+            "^'contexts.labels.places.1' must be 'input', .* or 'output'; received 'top'$",
+        ),
         (
             {"resampling": "cubic"},
             "^'resampling' must be 'linear', .* or 'strided'; received 'cubic'$",

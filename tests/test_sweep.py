@@ -102,7 +102,7 @@ def test_keys_that_fit_only_together_are_a_grid_and_contradictions_are_not():
     [
         (["demo", "training.lss=mse,l1"], "did you mean 'training.loss'"),
         (["demo", "training.loss=mse,l2"], "'training.loss' must be among"),
-        (["demo", "model.places=every/bottom"], "'model.places.0' must be 'input'"),
+        (["demo", "model.places=every/bottom"], "'model.contexts.labels.places.0' must be 'input'"),
         (["dmeo", "seed=1,2"], "did you mean 'demo'"),
         (["demo", "fresh=true", "seed=1,2"], "expected no fresh=...: a grid does what is missing"),
         (["demo", "training.processes=2", "name=a"], "expected training.processes=1"),
