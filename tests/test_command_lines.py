@@ -9,6 +9,7 @@ from pathlib import Path
 import Config
 import Options
 from Experiment import Experiment, RunFolder, register
+from Models.options import Context
 
 import pytest
 from scripts import ROOT
@@ -116,7 +117,7 @@ def test_names_stay_as_typed(tmp_path, monkeypatch, name):
         ("data.sources=vn, vc", ("data", "sources"), ("vn", "vc")),
         ("data.prepared='a b'", ("data", "prepared"), "a b"),
         ("data.sums.all=vn,vc", ("data", "sums"), {"all": ("vn", "vc")}),
-        ("model.places=every,output", ("model", "places"), ("every", "output")),
+        ("model.places=every,output", ("model", "contexts"), {"labels": Context(places=("every", "output"))}),
         ("training.loss=l1+0.5*si_sdr", ("training", "loss"), "l1+0.5*si_sdr"),
     ],
 )

@@ -85,7 +85,7 @@ def test_only_settings_that_differ_are_listed(runs):
     tables = Compare.compare(runs, "test", Path("out"))
     assert table(tables, "Settings that differ") == {
         "model.levels": ["3", "5"],
-        "model.places": ["every", "every,output"],
+        "model.contexts.labels.places": ["every", "every,output"],
         "model.depth": ["2", "1"],
     }
 

@@ -10,6 +10,7 @@ from Files import Output
 import numpy as np
 import pytest
 import soundfile
+from joblib.externals.loky import get_reusable_executor
 from scripts import Said, call
 from test_scripts import TINY
 
@@ -181,6 +182,7 @@ def test_several_files_at_a_time_give_the_same_stems(here):
     for number in range(3):
         sound(f"music/{number}.wav", seed=number)
     assert here("music", "-o", "one").code == 0
+    get_reusable_executor().shutdown(wait=True)  # joblib's processes of another test stay in its folder, which is gone
     assert here("music", "-o", "two", "-j", "2").code == 0
     assert tree("one") == tree("two") and len(tree("one")) == 6
 
