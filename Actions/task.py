@@ -16,7 +16,7 @@ from Learning.objective import trained
 from Learning.recipe import optimizer
 from Models import networks
 from Models.cost import activations
-from Models.losses import Objective
+from Models.losses import Objective, require_estimated
 
 import keras
 
@@ -216,6 +216,8 @@ def fitted(
         example: what an example is, computed from the inputs; the inputs themselves if the host makes it.
     """
     training = config.training
+    # Here, because Keras would wrap what the layer says of it in lines of its own.
+    require_estimated(training.loss, example, separator.output if isinstance(separator.output, dict) else ["sources"])
     return trained(
         separator,
         inputs,

@@ -9,7 +9,7 @@ A source that is silent in an excerpt has no energy to measure an error by. `log
 `multi_resolution_stft` then measure it by that of the mixture.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -147,6 +147,17 @@ LOSSES = {name: globals()[name] for name in options.LOSSES}
 """The functions above by their names in a configuration."""
 
 
+def require_estimated(expression: str, example: Collection[str], outputs: Collection[str]) -> None:
+    """Raises ValueError if a term is of an output that there is not, or whose truth the example does not hold."""
+    there = sorted({*outputs} & {*example})
+    for _, _, output in options.terms(expression):
+        if output not in there:
+            raise ValueError(
+                f"training.loss={expression}: expected losses of what is estimated, {', '.join(there)}. "
+                f"Received: {output}"
+            )
+
+
 def per_example(expression: str, example: Mapping[str, Any], outputs: Mapping[str, Any], counted=None):
     """The loss of each example, (B,), float32.
 
@@ -157,15 +168,11 @@ def per_example(expression: str, example: Mapping[str, Any], outputs: Mapping[st
         counted: which sources count (B, S); None for all.
 
     Raises:
-        ValueError: if a term is of an output that there is not, or whose truth the example does not hold.
+        ValueError: as `require_estimated`.
     """
+    require_estimated(expression, example, outputs)
     total = 0.0
     for weight, name, output in options.terms(expression):
-        if output not in outputs or output not in example:
-            there = ", ".join(sorted({*outputs} & {*example}))
-            raise ValueError(
-                f"training.loss={expression}: expected losses of what is estimated, {there}. Received: {output}"
-            )
         truth, estimate = (ops.cast(named[output], "float32") for named in (example, outputs))
         total = total + weight * LOSSES[name](truth, estimate, counted)
     return total
