@@ -109,7 +109,9 @@ class Training(Options):
                 )
             if self.model.output == "difference":
                 raise ValueError("must have model.output=direct or consistent with data.targets=parts")
-        elif self.augmentation.drop.get("labels") and "output" in self.model.contexts["labels"].places:
+        elif self.augmentation.drop.get("labels") and any(
+            "output" in each.places for each in self.model.contexts.values()
+        ):
             raise ValueError(
                 "must have model.places without output with augmentation.drop.labels: where they gate, a source is "
                 "silent whose label is withheld"

@@ -1,6 +1,7 @@
 """Learning: a separator + batches -> a trained separator, which survives being stopped at any moment.
 
 - `options`: what may be set; loads no Keras.
+- `objective`: from a batch to the loss that is minimised.
 - `recipe`: how the weights are changed: optimizer, learning rate, averages.
 - `finder`: what a good learning rate is.
 - `state`: all that a run needs to go on, in one file.
