@@ -53,7 +53,7 @@ def make_room(folder: Path, config: Options.Tree) -> None:
 
     Args:
         folder: the run's, which need not be there.
-        config: the run's, which says with `fresh` whether it starts over.
+        config: the run's, whose `fresh` is whether it starts over.
 
     Raises:
         ValueError: if the folder is no run, that of another configuration and not to start over, or in the hands of

@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     with Utils.errors_in_one_line("Compare.py"):
         for folder in options.runs:
             if not folder.is_dir():
-                Runs.stored_config(folder)  # says which runs there are
+                Runs.stored_config(folder)  # raises an error that lists the runs there are
 
         from Actions.comparison import compare
 

@@ -104,7 +104,7 @@ def read_run(folder: Path, name: str, split: str) -> Run:
         FileNotFoundError, ValueError: if there are no scores of the split, or a file is damaged.
     """
     if not folder.is_dir():
-        Runs.stored_config(folder)  # says which runs there are
+        Runs.stored_config(folder)  # raises an error that lists the runs there are
     stored = Config.filled(Runs.stored_config(folder)) if (folder / "config.json").is_file() else {}
     settings = dict(Options.flat(stored))
     files = score_files(folder, split)

@@ -212,6 +212,10 @@ def require_scorable(config: Config.Evaluate) -> None:
         for key in ("estimates", "references", "sources", "sums"):
             if getattr(config, key):
                 raise ValueError(f"expected run=RUN or estimates=DIR. Received: run={config.run} and {key}")
+        if config.targets != "classes":
+            raise ValueError(
+                "targets is of estimates=DIR; a run knows whether its sources are parts. Received: run=RUN"
+            )
         configuration_of(config.run)
     elif not config.estimates:
         raise ValueError("expected run=RUN or estimates=DIR. Received: neither")

@@ -16,14 +16,8 @@ from Models.separation import load_separator, separate, settings_of
 import keras
 import numpy as np
 
-COMPUTED_BY = (
-    "sources",
-    "sums",
-    "targets",
-    "sample_rate_hz",
-    "channels",
-    "output_samples",
-)  # of data.*, beside all of model.*
+COMPUTED_BY = ("sources", "sums", "targets", "sample_rate_hz", "channels", "output_samples")
+"""The keys of `data` that decide what is computed, beside all of `model`."""
 
 
 class Run:

@@ -151,7 +151,7 @@ def _finished(command: Sequence[str], claim: TextIO) -> int:
 def _claimed(run: Cell) -> Iterator[TextIO | None]:
     """What makes a run this sweep's to train, test and score until the block ends; None where it is another one's.
 
-    The lock of the run's own folder says only that somebody trains it.
+    The lock of the run's own folder means only that somebody trains it.
     """
     folder = run.folder.with_name(".sweep") / run.folder.name
     folder.mkdir(parents=True, exist_ok=True)

@@ -216,7 +216,7 @@ def fitted(
         example: what an example is, computed from the inputs; the inputs themselves if the host makes it.
     """
     training = config.training
-    # Here, because Keras would wrap what the layer says of it in lines of its own.
+    # Here, because Keras would wrap the layer's own error in lines of its own.
     require_estimated(training.loss, example, separator.output if isinstance(separator.output, dict) else ["sources"])
     return trained(
         separator,

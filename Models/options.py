@@ -88,11 +88,13 @@ def spelled_out(tree: Any) -> Any:
     """The keys of a model without the short ones."""
     if not isinstance(tree, Mapping) or not SHORT.keys() & tree.keys():
         return tree
-    labels = {long: tree[short] for short, long in SHORT.items() if short in tree}
     contexts = tree.get("contexts", {})
-    return {key: value for key, value in tree.items() if key not in SHORT} | {
-        "contexts": {**contexts, "labels": {**contexts.get("labels", {}), **labels}}
-    }
+    labels = contexts.get("labels", {}) if isinstance(contexts, Mapping) else contexts
+    plain = {key: value for key, value in tree.items() if key not in SHORT}
+    if not isinstance(labels, Mapping):  # a mistake, to be found in its place
+        return plain
+    short = {long: tree[key] for key, long in SHORT.items() if key in tree}
+    return {**plain, "contexts": {**contexts, "labels": {**labels, **short}}}
 
 
 class Separator(Options):

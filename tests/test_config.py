@@ -313,6 +313,8 @@ def test_what_is_said_later_of_the_labels_wins_in_its_short_form_or_the_long_one
         ),
         ({"augmentation": {"drop": {"colour": 0.1}}}, "must name in augmentation.drop some of labels, not colour"),
         ({"model": {"contexts": {"labels": {"methd": "film"}}}}, "did you mean 'model.contexts.labels.method'?"),
+        ({"model": {"contexts": {"labels": "film"}, "places": "every"}}, "'model.contexts.labels' is a group of keys"),
+        ({"model": {"contexts": 5, "places": "every"}}, "'model.contexts' must be a valid dictionary; received 5"),
         ({"model": {"conditioning": "flim"}}, "'model.contexts.labels.method' must be .*; did you mean 'film'?"),
         (
             {"augmentation": {"drop": {"labels": 0.1}}, "model": {"conditioning": "film", "places": "output"}},

@@ -452,6 +452,10 @@ MISTAKES = {
     "run and sums": (("run=r", "sums.x=a,b"), "Received: run=r and sums"),
     "no such run": (("run=r",), "there is no run at r"),
     "no references": (("estimates=mine", "out=x"), "either prepared=PREPARED or references=DIR"),
+    "targets of a run": (
+        ("run=r", "targets=parts"),
+        "targets is of estimates=DIR; a run knows whether its sources are",
+    ),
     "two references": (("estimates=mine", "out=x", "prepared=p", "references=truth"), "either prepared=PREPARED or"),
     "no out": (("estimates=mine", "references=truth"), "needs out=DIR"),
     "probes of estimates": (

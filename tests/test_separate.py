@@ -61,6 +61,10 @@ def test_a_recording_in_the_folder_of_its_stems_is_refused_before_anything_is_wr
     said = here("song/song.wav", "-o", ".")
     assert said.code == 1 and "song/song.wav lies in" in said.err and said.err.count("error:") == 1
     assert tree() == before
+    sound("vn/song.wav")  # in a folder that is called as a stem
+    before = tree()
+    said = here("vn/song.wav", "-o", ".", "--filename", "{stem}/{track}.{ext}")
+    assert said.code == 1 and "vn/song.wav lies in" in said.err and tree() == before
 
 
 def test_stems_that_are_not_asked_for_again_stay_and_strangers_are_refused(here):

@@ -1,7 +1,7 @@
 """Recordings that different tracks share: what a split must not divide.
 
 Variants of one composition often reuse the same take, byte by byte, scaled, a step of the last bit apart, shifted or
-longer; a model that trained on one of them knows the other. Landmarks say which pairs to compare; a comparison
+longer; a model that trained on one of them knows the other. Landmarks choose the pairs to compare; a comparison
 over the whole common extent decides.
 """
 
