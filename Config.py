@@ -15,7 +15,7 @@ from Input.instruments import INSTRUMENTS
 from Input.probes import Probe
 from Input.streams import CONTEXTS
 from Learning.options import Fit
-from Models.options import Model, Objective, Separator, WaveUNet, spelled_out
+from Models.options import NETWORKS, Model, Objective, Separator, WaveUNet, spelled_out, terms
 from Options import (
     Contradiction,
     Count,
@@ -87,7 +87,7 @@ class Training(Options):
     seed: int = Field(1337, ge=0, lt=2**32)
     """Fixes the first weights and every random draw of the data."""
     model: Model = WaveUNet()
-    """The separator: `network`, and the keys of that network."""
+    """The network: `network`, and the keys of that network."""
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
     training: Optimisation = Optimisation()
@@ -96,11 +96,22 @@ class Training(Options):
     def _fits_together(self) -> "Training":
         if self.training.processes > 1 and not self.name:
             raise ValueError("must have a name=... that all training.processes share")
-        named = [("model.contexts", name) for name in self.model.contexts]
+        for _, _, output in terms(self.training.loss):
+            if output not in self.model.emits:
+                of = " or ".join(f"bce({name})" if name != "sources" else "mse" for name in self.model.emits)
+                raise ValueError(
+                    f"must have a training.loss of what model.network={self.model.network} emits, such as {of}, not "
+                    f"{self.training.loss}"
+                )
+        contexts = self.model.contexts if isinstance(self.model, Separator) else {}
+        named = [("model.contexts", name) for name in contexts]
         for key, name in [*named, *(("augmentation.drop", name) for name in self.augmentation.drop)]:
             if name not in CONTEXTS:
                 raise ValueError(f"must name in {key} some of {', '.join(CONTEXTS)}, not {name}")
-        if self.data.targets == "parts":
+        if not isinstance(self.model, Separator):
+            if self.data.targets == "parts":
+                raise ValueError(f"must have data.targets=classes with model.network={self.model.network}")
+        elif self.data.targets == "parts":
             within = [name for name in self.model.received if set(self.model.contexts[name].places) != {"output"}]
             if not within:
                 raise ValueError(
@@ -109,9 +120,7 @@ class Training(Options):
                 )
             if self.model.output == "difference":
                 raise ValueError("must have model.output=direct or consistent with data.targets=parts")
-        elif self.augmentation.drop.get("labels") and any(
-            "output" in each.places for each in self.model.contexts.values()
-        ):
+        elif self.augmentation.drop.get("labels") and any("output" in each.places for each in contexts.values()):
             raise ValueError(
                 "must have model.places without output with augmentation.drop.labels: where they gate, a source is "
                 "silent whose label is withheld"
@@ -254,9 +263,10 @@ def _spelled_out(tree: Tree) -> Tree:
 
 
 def _merged(base: Tree, update: Tree) -> Tree:
-    """`base` changed by `update`, group by group; another network keeps the keys that all networks have."""
-    if update.get("network", now := base.get("network", "wave_unet")) != now:
-        base = {key: value for key, value in base.items() if key in Separator.model_fields}
+    """`base` changed by `update`, group by group; another network keeps the keys that all separators have."""
+    if (named := update.get("network", now := base.get("network", "wave_unet"))) != now and named in NETWORKS:
+        kept = Separator.model_fields.keys() & NETWORKS[named].model_fields.keys()
+        base = {key: value for key, value in base.items() if key in kept}
     both = {k: _merged(base[k], v) for k, v in update.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
     return {**base, **update, **both}
 

@@ -31,10 +31,10 @@ experiment = register(Experiment("evaluate"), Config.Evaluate, check=check)
 @experiment.main
 def main(_config: Options.Tree) -> None:
     """Scores each split and prints its table."""
-    from Actions.evaluation import evaluate
+    from Actions.problems import problem_of
 
     config = Options.from_dict(Config.Evaluate, _config)
-    for what, out, text in evaluate(config):
+    for what, out, text in problem_of(config.run).evaluate(config):
         print(f"\n{what}\n{text}\n\n{out}: {Utils.listing(out)}")
 
 

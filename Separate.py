@@ -2,6 +2,7 @@
 
     python Separate.py song.wav --run runs/demo --labels vn,vc --out separated
     python Separate.py folder/ other.flac --run runs/urmp --labels fl,cl --stems cl --float32
+    python Separate.py song.wav --run runs/demo --recogniser runs/instruments
     python Separate.py folder/ --run runs/mine --mp3 --filename "{track} ({stem}).{ext}" -j 2
 
 Writes OUT/<file's name>/<source>.wav with the file's own rate and length, and as many channels: a mono run separates
@@ -25,23 +26,31 @@ def main(arguments: list[str] | None = None) -> None:
     """Parses the command line and separates file after file."""
     options = _parser().parse_args(arguments)
     with Utils.errors_in_one_line("Separate.py"):
-        from Actions.data import configuration_of, wanted_stems
-        from Actions.order import Order, audio_files
+        from Actions.data import configuration_of, require_emits, wanted_stems
+        from Actions.order import Order, audio_files, require_apart
         from Input.writers import Format
 
         config = configuration_of(options.run)
         Runs.checkpoint(options.run)
-        stems = wanted_stems(config, options.labels, options.stems)
+        require_emits(config, options.run, "sources")
         form = Format(options.ending, options.subtype, options.mp3_bitrate)
         clip_mode = options.clip_mode or ("none" if form.holds_all else "rescale")
-        order = Order(options.run, tuple(options.labels), stems, options.out, options.filename, form, clip_mode)
         paths = audio_files(options.files)
-        order.require_apart(paths)
+        labels, faults = dict.fromkeys(paths, options.labels), list[str]()
+        if options.recogniser:
+            from Actions.recognition import proposed_labels
+
+            labels, faults = proposed_labels(options.recogniser, config, paths)
+        orders = [
+            Order(path, options.run, tuple(playing), stems, options.out, options.filename, form, clip_mode)
+            for path, playing in labels.items()
+            for stems in [wanted_stems(config, playing, options.stems)]
+        ]
+        require_apart(orders)
 
         from Actions.separation import separate_files
 
-        faults = []
-        for _, remarks, fault in separate_files(paths, order, options.jobs):
+        for _, remarks, fault in separate_files(orders, options.jobs):
             faults += [fault] if fault else []
             for remark in remarks:
                 print(f"note: {remark}", file=sys.stderr)
@@ -54,12 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILES", help="audio files, or folders of them")
     parser.add_argument("--run", type=Path, required=True, help="the folder of a run, like runs/demo")
     parser.add_argument("-o", "--out", type=Path, default=Path("separated"), metavar="DIR", help="(default: separated)")
-    parser.add_argument(
-        "--labels",
-        type=_names,
-        default=[],
-        metavar="vn,vc",
-        help="the class of each source that plays",
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--labels", type=_names, default=[], metavar="vn,vc", help="the class of each source playing")
+    known.add_argument(
+        "--recogniser", type=Path, metavar="RUN", help="a run that finds out which classes play, in place of --labels"
     )
     parser.add_argument(
         "--stems", type=_names, default=[], metavar="vn", help="write only these (default: those of --labels, or all)"

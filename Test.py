@@ -34,11 +34,11 @@ experiment = register(Experiment("test"), Config.Test, check=check)
 @experiment.main
 def main(_config: Options.Tree) -> dict[str, float]:
     """Separates each split; the result is the mean loss of each."""
-    from Actions.testing import test
+    from Actions.problems import problem_of
 
     config = Options.from_dict(Config.Test, _config)
     losses = {}
-    for what, loss, out in test(config):
+    for what, loss, out in problem_of(config.run).test(config):
         losses[what] = loss
         print(f"loss {loss:.5g} on {what}: {out}")
     probes = f" probes={','.join(config.probes)}" if config.probes else ""

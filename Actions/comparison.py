@@ -16,6 +16,7 @@ from Actions.data import Clip, read_json, read_log, require_current_scores
 from Files import Output
 from Input.audio import audio_info, read_audio
 from Input.stems import flac, stem_files
+from Models.options import NETWORKS
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,9 @@ def read_run(folder: Path, name: str, split: str) -> Run:
         Runs.stored_config(folder)  # raises an error that lists the runs there are
     stored = Config.filled(Runs.stored_config(folder)) if (folder / "config.json").is_file() else {}
     settings = dict(Options.flat(stored))
+    network = NETWORKS.get(settings.get("model.network", ""))
+    if network and "sources" not in network.emits:
+        raise ValueError(f"expected runs that separate. Received: {folder}, whose network emits {network.emits[0]}")
     files = score_files(folder, split)
     if settings:
         require_current_scores(folder, split, files[0])

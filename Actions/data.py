@@ -111,6 +111,16 @@ def configuration_of(run_dir: str | Path) -> Config.Training:
         ) from None
 
 
+def require_emits(config: Config.Training, run_dir: str | Path, output: str) -> None:
+    """Raises ValueError if the network of a run does not emit `sources`, or which classes are `playing`."""
+    emitted, verb = config.model.emits, {"sources": "separates", "playing": "recognises instruments"}[output]
+    if output not in emitted:
+        raise ValueError(
+            f"expected a run that {verb}, whose network emits {output}. Received: {run_dir}, whose "
+            f"model.network={config.model.network} emits {', '.join(emitted)}"
+        )
+
+
 def wanted_stems(config: Config.Training, labels: Sequence[str], stems: Sequence[str] = ()) -> tuple[str, ...]:
     """The sources of a recording that a run is to give back.
 
@@ -128,7 +138,8 @@ def wanted_stems(config: Config.Training, labels: Sequence[str], stems: Sequence
             raise ValueError(f"{what}: this run does not know {', '.join(unknown)}; it knows {', '.join(known)}")
     if "labels" in config.model.received and not labels:
         raise ValueError(
-            f"this run needs labels, the sources that play, among {', '.join(config.data.sources)} (--labels a,b)"
+            f"this run needs labels, the sources that play, among {', '.join(config.data.sources)} (--labels a,b), or "
+            "a run that finds them (--recogniser RUN)"
         )
     playing = named if config.data.targets == "parts" else tuple(dict.fromkeys(labels))
     return tuple(stems) or playing or named

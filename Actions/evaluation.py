@@ -308,6 +308,11 @@ def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tupl
     return track.name, rows, shifts
 
 
+def read(folder: Path) -> pd.DataFrame:
+    """The rows that `evaluate` left: a row a track, source, method, metric and moment."""
+    return Metrics.read_scores([folder / TABLES[0]])
+
+
 def scores_of(scoring: Scoring, output: Output) -> pd.DataFrame:
     """The scores of all tracks that could be scored, in the tracks' order."""
     paths = [output.root / scoring.files(track)[0] for track in scoring.truth.tracks]

@@ -13,11 +13,12 @@ from Input.writers import Format
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted of every file.
+    """What is wanted of an audio file.
 
     Args:
+        path: the file.
         run_dir: the run that separates.
-        playing: the sources that play, for a conditioned run; empty for one that is not.
+        playing: the class of each source that plays, for a conditioned run; empty for one that is not.
         stems: the sources to write.
         out: the folder of the output.
         filename: each stem's file below it, with {track}, {trackext}, {stem} and {ext}.
@@ -26,6 +27,7 @@ class Order:
             file by one factor, `clamp` and `none` cut what is beyond.
     """
 
+    path: Path
     run_dir: Path
     playing: tuple[str, ...]
     stems: tuple[str, ...]
@@ -34,23 +36,28 @@ class Order:
     format: Format
     clip_mode: str
 
-    def files(self, path: Path) -> dict[str, str]:
-        """The file of each stem of an audio file, relative to the folder of the output."""
-        parts = {"track": path.stem, "trackext": path.suffix[1:], "ext": self.format.ending}
+    @property
+    def files(self) -> dict[str, str]:
+        """The file of each stem, relative to the folder of the output."""
+        parts = {"track": self.path.stem, "trackext": self.path.suffix[1:], "ext": self.format.ending}
         return {stem: self.filename.format(stem=stem, **parts) for stem in self.stems}
 
-    def require_apart(self, paths: Sequence[Path]) -> None:
-        """Raises ValueError if an audio file lies in a folder of stems, or several stems would be one file."""
-        named = [file for path in paths for file in self.files(path).values()]
-        folders = {(self.out / file).parent.resolve() for file in named} - {self.out.resolve()}
-        for path in paths:
-            if inside := folders & set(path.resolve().parents):
-                raise ValueError(f"{path} lies in {inside.pop()}, where stems are to be written; choose another --out")
-        if doubled := _repeated(named):
+
+def require_apart(orders: Sequence[Order]) -> None:
+    """Raises ValueError if an audio file lies in a folder of stems, or several stems would be one file."""
+    files = [(order, file) for order in orders for file in order.files.values()]
+    roots = {order.out.resolve() for order in orders}
+    folders = {(order.out / file).parent.resolve() for order, file in files} - roots
+    for order in orders:
+        if inside := folders & set(order.path.resolve().parents):
             raise ValueError(
-                f"several stems would be one file: {', '.join(doubled[:3])}; expected --filename with {{track}} and "
-                f"{{stem}} that tells them apart. Received: {self.filename}"
+                f"{order.path} lies in {inside.pop()}, where stems are to be written; choose another --out"
             )
+    if doubled := _repeated(str(order.out / file) for order, file in files):
+        raise ValueError(
+            f"several stems would be one file: {', '.join(doubled[:3])}; expected --filename with {{track}} and "
+            f"{{stem}} that tells them apart. Received: {orders[0].filename}"
+        )
 
 
 def audio_files(paths: list[Path]) -> list[Path]:

@@ -1,17 +1,20 @@
-"""A run's folder -> its trained separator, whose parts are checked to belong together."""
+"""A run's folder -> its trained network, whose parts are checked to belong together."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import Config
 import Options
 import Runs
-from Actions.data import configuration_of, sources_of, stem_names, wanted_stems
+from Actions.data import configuration_of, require_emits, sources_of, stem_names, wanted_stems
 from Files import sha256
 from Input.audio import resampled
 from Models import networks
+from Models.checkpoints import emitting, load_network, settings_of
 from Models.lengths import Lengths
-from Models.separation import load_separator, separate, settings_of
+from Models.recognition import recognise
+from Models.separation import separate
 
 import keras
 import numpy as np
@@ -21,14 +24,14 @@ COMPUTED_BY = ("sources", "sums", "targets", "sample_rate_hz", "channels", "outp
 
 
 class Run:
-    """A trained separator, and the configuration that it was trained with.
+    """A trained network, and the configuration that it was trained with.
 
     Args:
         folder: the run's folder.
 
     Attributes:
         config: its configuration.
-        separator: the network with its best weights, compiled to separate.
+        network: with its best weights, compiled.
         lengths: of the network.
         checksum: of the checkpoint's bytes.
 
@@ -42,7 +45,7 @@ class Run:
         self.config = configuration_of(folder)
         self.checkpoint = Runs.checkpoint(folder)
         self.checksum = sha256(self.checkpoint)  # now: a run that trains may replace it
-        self.separator, stored = loaded(self.checkpoint)
+        self.network, stored = loaded(self.checkpoint)
         if stored and (differing := _differences(Options.from_dict(Config.Training, stored), self.config)):
             raise ValueError(
                 f"{self.folder}/config.json is not what {self.checkpoint.name} was trained with: {'; '.join(differing)}"
@@ -51,11 +54,23 @@ class Run:
             )
         data, model = self.config.data, self.config.model.model_dump()
         self.lengths: Lengths = networks.lengths(data.output_samples, **model)
-        if not stored and not _fits(self.separator, self.lengths, len(data.sources), data.channels, model):
+        if not stored and not _fits(self.network, self.lengths, len(data.sources), data.channels, model):
             raise ValueError(
                 f"{self.checkpoint} is another network than {self.folder}/config.json describes; put the one back that "
                 "belongs to the other, or train the run again with fresh=true"
             )
+
+    @functools.cached_property
+    def separator(self) -> keras.Model:
+        """The network as far as it computes sources; ValueError if it computes none."""
+        require_emits(self.config, self.folder, "sources")
+        return emitting(self.network, "sources")
+
+    @functools.cached_property
+    def recogniser(self) -> keras.Model:
+        """The network as far as it computes which classes play; ValueError if it does not."""
+        require_emits(self.config, self.folder, "playing")
+        return emitting(self.network, "playing")
 
     def contexts(self, playing: Sequence[str]) -> dict[str, np.ndarray]:
         """What is known of a recording, by the names of the network's inputs, if sources of these classes play."""
@@ -79,22 +94,13 @@ class Run:
         Raises:
             ValueError: if a name is unknown, labels are missing, or the samples have another shape or are no numbers.
         """
-        wanted = wanted_stems(self.config, labels, stems)
-        if not np.issubdtype(np.asarray(samples).dtype, np.floating):
-            raise ValueError(
-                f"expected floating point samples, full scale 1.0. Received: {np.asarray(samples).dtype}; divide them "
-                "by their full scale, which is 32768 for int16"
-            )
-        mixture = np.asarray(samples, np.float32)
-        if mixture.ndim not in (1, 2) or not mixture.size or not np.isfinite(mixture).all():
-            raise ValueError(f"expected finite samples (T,) or (T, C). Received: an array of shape {mixture.shape}")
-        if mixture.ndim == 2 and mixture.shape[1] > len(mixture):
-            raise ValueError(f"expected samples (T, C), time first. Received: an array of shape {mixture.shape}")
+        separator, wanted = self.separator, wanted_stems(self.config, labels, stems)
+        mixture = checked_samples(samples)
         columns, own_hz = mixture.reshape(len(mixture), -1), self.config.data.sample_rate_hz
         blocks = resampled(iter([columns]), rate_hz, own_hz, columns.shape[1])
         length = round(len(columns) * own_hz / rate_hz)
         separated = np.concatenate(
-            list(separate(self.separator, self.lengths, blocks, self.contexts(labels), samples=length))
+            list(separate(separator, self.lengths, blocks, self.contexts(labels), samples=length))
         )
         names = stem_names(self.config.data, labels)
         found = {}
@@ -106,15 +112,60 @@ class Run:
             found[stem] = whole.reshape(mixture.shape)
         return found
 
+    def recognise(self, samples: np.ndarray, rate_hz: int) -> dict[str, float]:
+        """The probability that a class plays in a recording that is in memory, by its name.
+
+        Args:
+            samples: as for `separate`.
+            rate_hz: its rate, in Hz; any.
+
+        Raises:
+            ValueError: if the run separates, or the samples have another shape or are no numbers.
+        """
+        recogniser, columns, own_hz = self.recogniser, checked_samples(samples), self.config.data.sample_rate_hz
+        columns = columns.reshape(len(columns), -1)
+        blocks = resampled(iter([columns]), rate_hz, own_hz, columns.shape[1])
+        return probabilities_of(self.config.data, recognise(recogniser, self.lengths, blocks))
+
+
+def checked_samples(samples: np.ndarray) -> np.ndarray:
+    """A recording (T,) or (T, C) in float32.
+
+    Raises:
+        ValueError: if it has another shape, or holds no finite floating point numbers.
+    """
+    if not np.issubdtype(np.asarray(samples).dtype, np.floating):
+        raise ValueError(
+            f"expected floating point samples, full scale 1.0. Received: {np.asarray(samples).dtype}; divide them "
+            "by their full scale, which is 32768 for int16"
+        )
+    mixture = np.asarray(samples, np.float32)
+    if mixture.ndim not in (1, 2) or not mixture.size or not np.isfinite(mixture).all():
+        raise ValueError(f"expected finite samples (T,) or (T, C). Received: an array of shape {mixture.shape}")
+    if mixture.ndim == 2 and mixture.shape[1] > len(mixture):
+        raise ValueError(f"expected samples (T, C), time first. Received: an array of shape {mixture.shape}")
+    return mixture
+
+
+def probabilities_of(data: Config.Data, windows: Iterable[tuple[np.ndarray, int]]) -> dict[str, float]:
+    """The probability that a class plays in a recording, by its name: the mean over its time.
+
+    Args:
+        data: of the run.
+        windows: what `recognise` gives.
+    """
+    probabilities, samples = zip(*windows, strict=True)
+    return dict(zip(data.sources, np.average(probabilities, axis=0, weights=samples).tolist(), strict=True))
+
 
 def loaded(checkpoint: Path) -> tuple[keras.Model, Options.Tree | None]:
-    """The separator of a run's checkpoint, and the settings it was made with; None where it does not say.
+    """The network of a run's checkpoint, and the settings it was made with; None where it does not say.
 
     Raises:
         ValueError: if the file is damaged.
     """
     try:
-        return load_separator(checkpoint), settings_of(checkpoint)
+        return load_network(checkpoint), settings_of(checkpoint)
     except ValueError as error:
         raise ValueError(
             f"{error}. Copy it again from where it is whole, or train the run again:  "
@@ -136,7 +187,7 @@ def _fits(separator: keras.Model, lengths: Lengths, sources: int, channels: int,
 
     Its weights must have the shapes, and the mixture and its sources the lengths, of a network built anew.
     """
-    built = networks.separator(sources, channels, **model)
+    built = networks.built(sources, channels, **model)
     if [each.shape for each in built.weights] != [each.shape for each in separator.weights]:
         return False
     samples = lengths.output_samples(1)

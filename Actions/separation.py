@@ -22,28 +22,28 @@ import numpy as np
 BLOCK_SAMPLES = 1 << 16
 
 
-def separate_files(paths: Sequence[Path], order: Order, jobs: int = 1) -> Iterator[tuple[Path, list[str], str]]:
+def separate_files(orders: Sequence[Order], jobs: int = 1) -> Iterator[tuple[Path, list[str], str]]:
     """Separates file after file, or several at a time.
 
     Yields:
         Each file with remarks, and what went wrong with it, which leaves the others alone; empty if nothing did.
     """
-    if jobs == 1 or len(paths) == 1:
-        for path in paths:
-            yield _separated(path, order, bar=True)
+    if jobs == 1 or len(orders) == 1:
+        for order in orders:
+            yield _separated(order, bar=True)
         return
     calls = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_separated)(path, order, bar=False) for path in paths
+        joblib.delayed(_separated)(order, bar=False) for order in orders
     )
     with contextlib.closing(calls):  # if they stop early, now: later they would end the workers of other calls
-        yield from Utils.progress(calls, total=len(paths), unit="file", label="separating")
+        yield from Utils.progress(calls, total=len(orders), unit="file", label="separating")
 
 
-def _separated(path: Path, order: Order, bar: bool) -> tuple[Path, list[str], str]:
+def _separated(order: Order, bar: bool) -> tuple[Path, list[str], str]:
     try:
-        return path, separate_file(path, order, bar), ""
+        return order.path, separate_file(order, bar), ""
     except (ValueError, OSError) as error:
-        return path, [], Utils.in_words(error)
+        return order.path, [], Utils.in_words(error)
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,19 +51,18 @@ def _opened(run_dir: Path) -> Run:
     return Run(run_dir)
 
 
-def separate_file(path: Path, order: Order, bar: bool = True) -> list[str]:
+def separate_file(order: Order, bar: bool = True) -> list[str]:
     """Separates one file into its stems, each of which appears when all are whole; returns remarks.
 
     Args:
-        path: the file.
-        order: what is wanted of it.
+        order: the file, and what is wanted of it.
         bar: whether a progress bar is shown.
 
     Raises:
         FileNotFoundError, ValueError: if the file cannot be read to its end, or cannot be written in the format.
         FileExistsError: if something that this program did not write is in the place of a stem.
     """
-    run, output, names = _opened(order.run_dir), Output(order.out), order.files(path)
+    run, output, path, names = _opened(order.run_dir), Output(order.out), order.path, order.files
     output.require_free(list(names.values()))
     info = audio_info(path)
     order.format.require(info.sample_rate_hz, info.channels)
@@ -73,7 +72,7 @@ def separate_file(path: Path, order: Order, bar: bool = True) -> list[str]:
         )
         loudest = np.zeros(len(names))
         floats = [stack.enter_context((folder / f"{number}.f32").open("w+b")) for number in range(len(names))]
-        for block in _stems_of(run, path, info, order):
+        for block in _stems_of(run, info, order):
             loudest = np.maximum(loudest, np.abs(block).max(axis=(0, 2), initial=0))
             for file, samples in zip(floats, np.moveaxis(block, 1, 0), strict=True):
                 file.write(np.ascontiguousarray(samples).tobytes())
@@ -86,7 +85,7 @@ def separate_file(path: Path, order: Order, bar: bool = True) -> list[str]:
             place.parent.mkdir(parents=True, exist_ok=True)
             clipped[stem] = _written(file, place, info, order.format, gain)
             Path(file.name).unlink()
-    return list(_remarks(path, order, loudest, gain, clipped))
+    return list(_remarks(order, loudest, gain, clipped))
 
 
 def _written(file: BinaryIO, place: Path, info: AudioInfo, form: Format, gain: float) -> int:
@@ -100,27 +99,27 @@ def _written(file: BinaryIO, place: Path, info: AudioInfo, form: Format, gain: f
     return clipped
 
 
-def _remarks(path: Path, order: Order, loudest: np.ndarray, gain: float, clipped: dict[str, int]) -> Iterator[str]:
+def _remarks(order: Order, loudest: np.ndarray, gain: float, clipped: dict[str, int]) -> Iterator[str]:
     if gain < 1:
         yield (
-            f"{path}: its stems reach {loudest.max():.2f} times full scale, so that all were lowered by "
+            f"{order.path}: its stems reach {loudest.max():.2f} times full scale, so that all were lowered by "
             f"{-20 * np.log10(gain):.1f} dB; --float32 keeps them as they are"
         )
     for stem, samples in clipped.items():
         if samples and gain == 1:
             yield (
-                f"{path}: {samples:,} samples of {stem} were beyond full scale and clipped; --clip-mode rescale or "
-                "--float32 keeps them"
+                f"{order.path}: {samples:,} samples of {stem} were beyond full scale and clipped; --clip-mode rescale "
+                "or --float32 keeps them"
             )
 
 
-def _stems_of(run: Run, path: Path, info: AudioInfo, order: Order) -> Iterator[np.ndarray]:
+def _stems_of(run: Run, info: AudioInfo, order: Order) -> Iterator[np.ndarray]:
     """The chosen sources of a file as blocks (t, S', C), at the file's rate, as many samples as the file has."""
     rate_hz = run.config.data.sample_rate_hz
     names = stem_names(run.config.data, order.playing)
     chosen = [names.index(stem) for stem in order.stems]
     samples = round(info.samples * rate_hz / info.sample_rate_hz)
-    blocks = audio_blocks(path, rate_hz)
+    blocks = audio_blocks(order.path, rate_hz)
     separated = separate(run.separator, run.lengths, blocks, run.contexts(order.playing), samples=samples)
     shape = (len(chosen), info.channels)
     flat = (np.ascontiguousarray(block[:, chosen]).reshape(len(block), -1) for block in separated)

@@ -1,4 +1,4 @@
-"""A configuration -> what it trains: a separator, the examples, and how they reach it on which devices."""
+"""A configuration -> what it trains: a network, the examples, and how they reach it on which devices."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,42 +83,42 @@ def training_examples(config: Config.Training, prepared: Prepared, excerpt: Exce
     )
 
 
-def new_separator(config: Config.Training) -> keras.Model:
-    """A separator with fresh weights. Sets the seed and the precision of the whole process."""
+def new_network(config: Config.Training) -> keras.Model:
+    """A network with fresh weights. Sets the seed and the precision of the whole process."""
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.training.precision)
-    return separator_of(config)
+    return network_of(config)
 
 
-def separator_of(config: Config.Training) -> keras.Model:
+def network_of(config: Config.Training) -> keras.Model:
     """The network of a configuration, with fresh weights."""
     data, choices = config.data, config.model.model_dump()
-    return networks.separator(len(data.sources), data.channels, targets=data.targets, **choices)
+    return networks.built(len(data.sources), data.channels, targets=data.targets, **choices)
 
 
 def new_optimizer(
     config: Config.Training,
-    separator: keras.Model,
+    network: keras.Model,
     rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a configuration, built for a separator's weights.
+    """The optimizer of a configuration, built for a network's weights.
 
     Args:
         config: of the training.
-        separator: what it is to train.
+        network: what it is to train.
         rate: in place of the configuration's.
     """
     recipe = optimizer(config.training, rate)
-    recipe.build(separator.trainable_variables)
+    recipe.build(network.trainable_variables)
     return recipe
 
 
-def memory_of(task: Task, separator: keras.Model) -> Memory:
+def memory_of(task: Task, network: keras.Model) -> Memory:
     """What training takes of each device's memory, the data set included where it shall lie there."""
-    training, values = task.config.training, activations(separator, task.examples.shapes)
+    training, values = task.config.training, activations(network, task.examples.shapes)
     cached = tracks_of(task) if task.config.data.cache == "device" else ()
     return Memory(
-        weights=separator.count_params(),
+        weights=network.count_params(),
         averages=training.ema > 0,
         activations=values * (2 if training.precision == "mixed_bfloat16" else 4),
         data=sum(2 * track.samples * len(track.parts) * task.config.data.channels for track in cached),
@@ -192,16 +192,16 @@ def from_device(task: Task, batch_size: int) -> Feed:
 
 
 def fed(
-    separator: keras.Model, optimizer: keras.optimizers.Optimizer, task: Task, batch_size: int
+    network: keras.Model, optimizer: keras.optimizers.Optimizer, task: Task, batch_size: int
 ) -> tuple[keras.Model, Batches, Any]:
     """What is fitted, batches to train it on, and batches to validate it on."""
     feed = (from_device if task.config.data.cache == "device" else from_host)(task, batch_size)
-    return fitted(task.config, separator, optimizer, feed.inputs, feed.example), feed.batches, feed.validation
+    return fitted(task.config, network, optimizer, feed.inputs, feed.example), feed.batches, feed.validation
 
 
 def fitted(
     config: Config.Training,
-    separator: keras.Model,
+    network: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     inputs: dict[str, keras.KerasTensor],
     example: dict[str, keras.KerasTensor],
@@ -210,16 +210,16 @@ def fitted(
 
     Args:
         config: of the training.
-        separator: the network.
+        network: what is trained.
         optimizer: of its weights.
         inputs: what a batch holds.
         example: what an example is, computed from the inputs; the inputs themselves if the host makes it.
     """
     training = config.training
     # Here, because Keras would wrap the layer's own error in lines of its own.
-    require_estimated(training.loss, example, separator.output if isinstance(separator.output, dict) else ["sources"])
+    require_estimated(training.loss, example, network.output if isinstance(network.output, dict) else ["sources"])
     return trained(
-        separator,
+        network,
         inputs,
         example,
         Objective(training.loss, present_only=sources_of(config.data).of_parts),

@@ -17,7 +17,7 @@ import Runs
 import Utils
 from Actions.data import read_log
 from Actions.run import loaded
-from Actions.task import Task, fed, memory_of, new_optimizer, new_separator, separator_of, task_of
+from Actions.task import Task, fed, memory_of, network_of, new_network, new_optimizer, task_of
 from Files import archive_fault, whole_file
 from Input.examples import TrainingExamples, Windows
 from Learning.board import Board
@@ -28,8 +28,9 @@ from Learning.state import Course, course_of_best, keep_newest, read_course, res
 from Learning.watchers import Bar, Log, LogScalar, Waiting, Watcher
 from Metrics import liveliest, loss_curve, rate_curve, spectrogram_grid
 from Models import networks
+from Models.checkpoints import emitting, save_network
 from Models.cost import cost
-from Models.separation import WINDOW_SAMPLES, of_sources, save_separator
+from Models.separation import WINDOW_SAMPLES
 
 import keras
 import matplotlib.image
@@ -45,7 +46,7 @@ def train(
     log_scalar: LogScalar = lambda name, value, step: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Course:
-    """Trains a separator into a run's folder; goes on where an earlier call was stopped, as if it had not been.
+    """Trains a network into a run's folder; goes on where an earlier call was stopped, as if it had not been.
 
     Args:
         config: every number of the run.
@@ -158,34 +159,34 @@ def train_round(
         plateau=training.plateau_patience if training.decay == "plateau" else 0,
         plateau_factor=training.plateau_factor,
     )
-    separator = new_separator(config)
-    optimizer = new_optimizer(config, separator, training.learning_rate / (10 if course.round == 2 else 1))
-    memory, on_each = memory_of(task, separator), rules.batch_size // devices.count
+    network = new_network(config)
+    optimizer = new_optimizer(config, network, training.learning_rate / (10 if course.round == 2 else 1))
+    memory, on_each = memory_of(task, network), rules.batch_size // devices.count
     if devices.writes:
         print(f"note: memory: {memory.note(on_each)}")
     with explained(memory, on_each):
-        model, batches, validation = fed(separator, optimizer, task, rules.batch_size)
+        model, batches, validation = fed(network, optimizer, task, rules.batch_size)
     if course.begins_from_best:
-        take_weights(separator, best_path)
+        take_weights(network, best_path)
         course.begins_from_best = False
         if devices.writes:  # at once: the best weights may soon be others
-            save_state(state_path, course, separator, model)
+            save_state(state_path, course, network, model)
     elif config.continue_from and not course.step:
-        take_weights(separator, Runs.checkpoint(config.continue_from))
-    keep_best = functools.partial(keep_checkpoint, separator, config, best_path, devices.writes)
+        take_weights(network, Runs.checkpoint(config.continue_from))
+    keep_best = functools.partial(keep_checkpoint, network, config, best_path, devices.writes)
     offending = functools.partial(keep_offending, task.examples, run_dir, devices.writes)
     asked = devices.agreed(asked_to_stop)
-    with boards(task, course, separator, run_dir, waiting) as board:
+    with boards(task, course, network, run_dir, waiting) as board:
         while not course.finished:
             devices.wait()
             if state_path.is_file():
-                restore(state_path, separator, model)
+                restore(state_path, network, model)
             left = rules.checkpoint_every - course.step % rules.checkpoint_every  # to the next checkpoint
             whole = left == rules.checkpoint_every
             loop = Loop(
                 course,
                 rules,
-                separator,
+                network,
                 validation,
                 devices,
                 state_path,
@@ -206,44 +207,46 @@ def train_round(
                 )
 
 
-def keep_checkpoint(separator: keras.Model, config: Config.Training, path: Path, writes: bool) -> None:
-    """Writes a separator and its configuration, whole or not at all.
+def keep_checkpoint(network: keras.Model, config: Config.Training, path: Path, writes: bool) -> None:
+    """Writes a network and its configuration, whole or not at all.
 
     Keras computes while it saves, which several processes must do together; those that do not `write` keep nothing,
     and write where they disturb nobody: they may run on other machines with equal process numbers.
     """
     with contextlib.ExitStack() as stack:
         place = path if writes else Path(stack.enter_context(tempfile.TemporaryDirectory()), path.name)
-        save_separator(separator, stack.enter_context(whole_file(place)), Options.to_dict(config))
+        save_network(network, stack.enter_context(whole_file(place)), Options.to_dict(config))
 
 
-def take_weights(separator: keras.Model, checkpoint: Path) -> None:
+def take_weights(network: keras.Model, checkpoint: Path) -> None:
     """Sets the weights to those of a checkpoint, and nothing else: it holds an optimizer and its rate too.
 
     Raises:
         ValueError: if the checkpoint is damaged, or another network's.
     """
     weights = loaded(checkpoint)[0].get_weights()
-    if [each.shape for each in weights] != [each.shape for each in separator.get_weights()]:
+    if [each.shape for each in weights] != [each.shape for each in network.get_weights()]:
         raise ValueError(
             f"expected a checkpoint of the same network. Received: {checkpoint} of another one; choose the settings "
             "model.* and data.sources of its run"
         )
-    separator.set_weights(weights)
+    network.set_weights(weights)
 
 
 @contextmanager
 def boards(
-    task: Task, course: Course, separator: keras.Model, run_dir: Path, waiting: Waiting
+    task: Task, course: Course, network: keras.Model, run_dir: Path, waiting: Waiting
 ) -> Iterator[list[Watcher]]:
     """What writes for TensorBoard; nothing where several processes train, which can only listen together."""
     if task.devices.processes > 1:
         yield []
         return
-    numbers = lively_windows(task.windows, task.config.training.batch_size)
-    listen = functools.partial(audition, separator, task.windows, numbers, run_dir)
+    listen = None
+    if "sources" in task.config.model.emits:
+        numbers = lively_windows(task.windows, task.config.training.batch_size)
+        listen = functools.partial(audition, network, task.windows, numbers, run_dir)
     rate_hz = task.config.data.sample_rate_hz
-    board = Board(run_dir / Runs.BOARD, course, separator, rate_hz, listen, waiting.share)
+    board = Board(run_dir / Runs.BOARD, course, network, rate_hz, listen, waiting.share)
     try:
         yield [board]
     finally:
@@ -261,7 +264,7 @@ def lively_windows(windows: Windows, count: int) -> range:
 
 
 def audition(
-    separator: keras.Model, windows: Windows, numbers: range, run_dir: Path
+    network: keras.Model, windows: Windows, numbers: range, run_dir: Path
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Consecutive windows for validation, by their numbers, as they sound now.
 
@@ -271,8 +274,8 @@ def audition(
     """
     batch = windows.batch(numbers)
     sources, whole = batch["sources"], batch["mixture"]
-    received = {name: batch[name] for name in separator.input}
-    estimates = np.concatenate(keras.ops.convert_to_numpy(of_sources(separator).predict_on_batch(received)))
+    received = {name: batch[name] for name in network.input}
+    estimates = np.concatenate(keras.ops.convert_to_numpy(emitting(network, "sources").predict_on_batch(received)))
     references = np.concatenate(sources)
     names = windows.sources.of(windows.spans[numbers[0]][0])
     margin = (whole.shape[1] - sources.shape[1]) // 2
@@ -333,14 +336,14 @@ def find_learning_rate(config: Config.Training, png: Path) -> str:
     plain = {"decay": "constant", "warmup_steps": 0, "accumulate": 1, "ema": 0.0, "steps_per_execution": 1}
     training = config.training.model_copy(update=plain)
     task = task_of(config.model_copy(update={"training": training}), joined(1))
-    separator = new_separator(task.config)
-    optimizer = new_optimizer(task.config, separator, Rising(FINDER_STEPS))
+    network = new_network(task.config)
+    optimizer = new_optimizer(task.config, network, Rising(FINDER_STEPS))
     with (
-        explained(memory_of(task, separator), training.batch_size),
+        explained(memory_of(task, network), training.batch_size),
         task.reading(),
         Utils.progress_calls("step", "finding a learning rate") as tell,
     ):
-        model, batches, _ = fed(separator, optimizer, task, training.batch_size)
+        model, batches, _ = fed(network, optimizer, task, training.batch_size)
         found = range_test(model, batches(0), FINDER_STEPS, lambda step: tell(step, FINDER_STEPS))
     rate, smoothed = suggestion(found)
     rate_curve(np.geomspace(LOWEST, HIGHEST, FINDER_STEPS), found, smoothed, rate, png)
@@ -353,9 +356,9 @@ def model_table() -> str:
     for name in Config.PRESETS:
         config = Config.resolve(Config.Training, Config.PRESETS, [name], {})
         lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
-        separator = separator_of(config)
-        excerpt = cost(separator, lengths, config.data.output_samples)
-        window = cost(separator, lengths, WINDOW_SAMPLES)
+        network = network_of(config)
+        excerpt = cost(network, lengths, config.data.output_samples)
+        window = cost(network, lengths, WINDOW_SAMPLES)
         gflop = window.flops / window.output_samples * config.data.sample_rate_hz / 1e9
         numbers = (excerpt.parameters, excerpt.input_samples, excerpt.output_samples)
         rows.append(

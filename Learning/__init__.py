@@ -1,4 +1,4 @@
-"""Learning: a separator + batches -> a trained separator, which survives being stopped at any moment.
+"""Learning: a network + batches -> a trained network, which survives being stopped at any moment.
 
 - `options`: what may be set; loads no Keras.
 - `objective`: from a batch to the loss that is minimised.

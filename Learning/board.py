@@ -27,9 +27,9 @@ class Board(Watcher):
     Args:
         folder: where the events are kept.
         course: how far the run is.
-        separator: the network.
+        network: what is trained.
         sample_rate_hz: of the sounds.
-        listen: gives, after a validation, signals (T, C) by name, and the path of a png.
+        listen: gives, after a validation, signals (T, C) by name, and a picture (H, W, 3); None where nothing sounds.
         waiting: the share of steps that had to wait for their batch.
     """
 
@@ -37,9 +37,9 @@ class Board(Watcher):
         self,
         folder: Path,
         course: Course,
-        separator: keras.Model,
+        network: keras.Model,
         sample_rate_hz: int,
-        listen: Callable[[], tuple[Mapping[str, np.ndarray], np.ndarray]],
+        listen: Callable[[], tuple[Mapping[str, np.ndarray], np.ndarray]] | None,
         waiting: Callable[[], float] = lambda: 0.0,
     ):
         self.sample_rate_hz, self.listen, self.waiting = sample_rate_hz, listen, waiting
@@ -49,7 +49,7 @@ class Board(Watcher):
             str(folder), purge_step=purge_step, max_queue=WAITING_EVENTS, flush_secs=10, filename_suffix=suffix
         )
         if not course.step:
-            event = Event(graph_def=graph(separator).SerializeToString())
+            event = Event(graph_def=graph(network).SerializeToString())
             self.writer.file_writer.event_writer.add_event(event)
         self.written, self.silent = (time.monotonic(), course.example), False
 
@@ -68,10 +68,11 @@ class Board(Watcher):
             return
         for name, tag in (("loss", "loss/training"), ("validation_loss", "loss/validation"), ("learning_rate",) * 2):
             self.writer.add_scalar(tag, row[name], course.step)
-        sounds, picture = self.listen()
-        for name, signal in sounds.items():
-            self.writer.add_audio(name, np.clip(signal, -1, 1), course.step, self.sample_rate_hz)
-        self.writer.add_image("spectrograms", picture, course.step, dataformats="HWC")
+        if self.listen:
+            sounds, picture = self.listen()
+            for name, signal in sounds.items():
+                self.writer.add_audio(name, np.clip(signal, -1, 1), course.step, self.sample_rate_hz)
+            self.writer.add_image("spectrograms", picture, course.step, dataformats="HWC")
         self.writer.flush()
 
     def close(self) -> None:
@@ -90,9 +91,9 @@ class Board(Watcher):
         return writes
 
 
-def graph(separator: keras.Model) -> GraphDef:
-    """The layers of a separator and what each is given, as TensorBoard draws them."""
-    layers = separator.get_config()["layers"]
+def graph(network: keras.Model) -> GraphDef:
+    """The layers of a network and what each is given, as TensorBoard draws them."""
+    layers = network.get_config()["layers"]
     nodes = [
         NodeDef(name=layer["name"], op=layer["class_name"], input=list(dict.fromkeys(_heard(layer["inbound_nodes"]))))
         for layer in layers

@@ -118,7 +118,7 @@ class Memory:
     Weights are held four times (with their gradients and Adam's two moments), five with an average.
 
     Args:
-        weights: of the separator.
+        weights: of the network.
         averages: whether their moving average is held too.
         activations: bytes for one example, each value counted once.
         data: bytes of what is held beside all that: a data set, with data.cache=device.

@@ -51,11 +51,11 @@ class Loop(keras.callbacks.Callback):
     Args:
         course: how far the run is; changed as it goes on.
         rules: when what happens.
-        separator: what is trained; the fitted model may be another one around it.
+        network: what is trained; the fitted model may be another one around it.
         validation: batches to validate on.
         devices: what trains; one process of several writes.
         state_path: where the state is kept.
-        keep_best: called when the separator's weights are the best so far, to keep them.
+        keep_best: called when the network's weights are the best so far, to keep them.
         watchers: called as the training goes on.
         asked_to_stop: whether the process has been asked to stop; called with the step.
         offending: called with the numbers (first, one past the last) of the examples of the step that gave no number;
@@ -67,7 +67,7 @@ class Loop(keras.callbacks.Callback):
         self,
         course: Course,
         rules: Rules,
-        separator: keras.Model,
+        network: keras.Model,
         validation: Any,
         devices: Devices,
         state_path: Path,
@@ -78,7 +78,7 @@ class Loop(keras.callbacks.Callback):
         filled: float = 1.0,
     ):
         super().__init__()
-        self.course, self.rules, self.separator, self.validation = course, rules, separator, validation
+        self.course, self.rules, self.network, self.validation = course, rules, network, validation
         self.state_path, self.keep_best, self.devices, self.filled = state_path, keep_best, devices, filled
         self.watchers, self.asked_to_stop, self.offending = watchers, asked_to_stop, offending
         self.first_step = course.step
@@ -88,7 +88,7 @@ class Loop(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.first_step = self.course.step
         if self.resumes:  # in the middle of a piece: its running mean goes on
-            restore_metrics(self.state_path, self.separator, self.model)
+            restore_metrics(self.state_path, self.network, self.model)
             self.resumes = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -170,14 +170,14 @@ class Loop(keras.callbacks.Callback):
         )
 
     def _save(self) -> None:
-        weights = self.separator.get_weights()
+        weights = self.network.get_weights()
         if not all(np.isfinite(each).all() for each in weights):  # a finite loss may have a gradient that is not
             raise ValueError(
                 f"the weights became no numbers by step {self.course.step}, and were not saved; a smaller "
                 "training.learning_rate or training.clip_norm=1 may help"
             )
         if self.devices.writes:
-            save_state(self.state_path, self.course, self.separator, self.model)
+            save_state(self.state_path, self.course, self.network, self.model)
 
 
 @contextmanager

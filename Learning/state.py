@@ -85,19 +85,19 @@ def previous_state(path: Path) -> Path:
     return path.with_suffix(f".previous{path.suffix}")
 
 
-def save_state(path: Path, course: Course, separator: keras.Model, model: keras.Model) -> None:
+def save_state(path: Path, course: Course, network: keras.Model, model: keras.Model) -> None:
     """Writes the course and every number of the weights, the optimizer, its averages and the running metrics.
 
     Args:
         path: the file; when it is whole it takes the place of the one before, which becomes `previous_state`.
         course: how far it is.
-        separator: what is trained.
-        model: what is fitted: the separator, or a model around it, with the optimizer.
+        network: what is trained.
+        model: what is fitted: the network, or a model around it, with the optimizer.
 
     Raises:
         OSError: if it cannot be written; the file before stays.
     """
-    arrays: dict[str, Any] = {f"{n:05}": np.asarray(each.value) for n, each in enumerate(_all(separator, model))}
+    arrays: dict[str, Any] = {f"{n:05}": np.asarray(each.value) for n, each in enumerate(_all(network, model))}
     arrays["course"] = np.array(json.dumps({**dataclasses.asdict(course), "arrays": len(arrays)}))
     with whole_file(path, previous_state(path)) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
@@ -150,13 +150,13 @@ def keep_newest(path: Path) -> str:
     return ""
 
 
-def restore(path: Path, separator: keras.Model, model: keras.Model) -> None:
+def restore(path: Path, network: keras.Model, model: keras.Model) -> None:
     """Sets every number that `save_state` wrote.
 
     Raises:
         ValueError: if the file holds other variables.
     """
-    variables = _all(separator, model)
+    variables = _all(network, model)
     with np.load(path) as arrays:
         values = [arrays[name] for name in sorted(set(arrays.files) - {"course"})]
     shapes = [tuple(variable.shape) for variable in variables]
@@ -166,16 +166,16 @@ def restore(path: Path, separator: keras.Model, model: keras.Model) -> None:
         variable.assign(value)
 
 
-def restore_metrics(path: Path, separator: keras.Model, model: keras.Model) -> None:
+def restore_metrics(path: Path, network: keras.Model, model: keras.Model) -> None:
     """Sets the running metrics alone, which Keras starts anew."""
-    first = len(_all(separator, model)) - len(model.metrics_variables)
+    first = len(_all(network, model)) - len(model.metrics_variables)
     with np.load(path) as arrays:
         for number, variable in enumerate(model.metrics_variables, first):
             variable.assign(arrays[f"{number:05}"])
 
 
-def _all(separator: keras.Model, model: keras.Model) -> list[Any]:
-    return list(_distinct([*separator.variables, *model.optimizer.variables], model.metrics_variables))
+def _all(network: keras.Model, model: keras.Model) -> list[Any]:
+    return list(_distinct([*network.variables, *model.optimizer.variables], model.metrics_variables))
 
 
 def _distinct(*lists: list[Any]) -> Iterator[Any]:

@@ -27,7 +27,7 @@ class Watcher:
         """Told after each execution of steps, with the mean loss since the last checkpoint."""
 
     def validated(self, course: Course, row: Row, best: bool) -> None:
-        """Told after each validation, when the best weights are kept; the separator has the validated weights."""
+        """Told after each validation, when the best weights are kept; the network has the validated weights."""
 
 
 class Waiting(Watcher):

@@ -70,6 +70,7 @@ from .paired import (
     track_scores,
 )
 from .plots import run_colour, score_boxplot, score_heatmap
+from .recognition import RECOGNITION_NOTE, THRESHOLD, recognition_summary, recognition_table
 from .report import Passage, Picture, Sound, Table, write_report
 from .scores import museval_json, read_scores, score_track, write_track_scores
 from .sdr import framewise_sdr, leakage_db, pes_db, si_sdr, usdr
@@ -88,7 +89,9 @@ __all__ = [
     "Paired",
     "Passage",
     "Picture",
+    "RECOGNITION_NOTE",
     "Sound",
+    "THRESHOLD",
     "TRIVIAL_DB",
     "Table",
     "best_alignment",
@@ -109,6 +112,8 @@ __all__ = [
     "probe_changes",
     "probe_table",
     "read_scores",
+    "recognition_summary",
+    "recognition_table",
     "run_colour",
     "run_table",
     "score_boxplot",

@@ -3,7 +3,8 @@
 A loss is a function (truth, estimate, counted) -> (B,), one number per example, in float32; `counted` (B, S) is 1 for
 each source that counts, or None where all do. In a configuration the sum is an expression such as
 `l1+0.5*multi_resolution_stft` or `l1(sources)+0.5*bce(present)`: names of `LOSSES`, with the output that each is of in
-parentheses, which is `sources` (B, T, S, C) where none is given. The example has the truth under the output's name.
+parentheses, which is `sources` (B, T, S, C) where none is given. The example has the truth under the output's name;
+that of `playing` (B, S) follows from the sources.
 
 A source that is silent in an excerpt has no energy to measure an error by. `log_energy`, `si_sdr` and
 `multi_resolution_stft` then measure it by that of the mixture.
@@ -21,6 +22,7 @@ SILENT_ENERGY = 1e-6  # of an excerpt; below half a least significant bit of 16 
 FLOOR = 1e-3  # decibels stop counting below -30 dB
 LEAST_PROBABILITY = 1e-6  # float32 tells 1 - 1e-6 from 1
 SOFTEST = 1e-7**0.5  # logarithms of magnitudes stop counting below it, as in the code of Yamamoto et al.
+AUDIBLE_DB = -60.0  # below full scale, the root mean square over an excerpt: a part below it rests
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))  # samples: transform, frame, hop
 
 
@@ -147,9 +149,19 @@ LOSSES = {name: globals()[name] for name in options.LOSSES}
 """The functions above by their names in a configuration."""
 
 
+def playing(sources):
+    """Which sources play in an excerpt: (B, T, S, C) -> (B, S), 1.0 where the root mean square is -60 dB or more."""
+    mean_square = ops.mean(ops.square(ops.cast(sources, "float32")), axis=(1, 3))
+    return ops.cast(mean_square >= 10 ** (AUDIBLE_DB / 10), "float32")
+
+
+TRUTHS = {"playing": playing}
+"""What is true of an output, computed from the sources, where the example does not hold it."""
+
+
 def require_estimated(expression: str, example: Collection[str], outputs: Collection[str]) -> None:
     """Raises ValueError if a term is of an output that there is not, or whose truth the example does not hold."""
-    there = sorted({*outputs} & {*example})
+    there = sorted({*outputs} & {*example, *TRUTHS})
     for _, _, output in options.terms(expression):
         if output not in there:
             raise ValueError(
@@ -173,7 +185,8 @@ def per_example(expression: str, example: Mapping[str, Any], outputs: Mapping[st
     require_estimated(expression, example, outputs)
     total = 0.0
     for weight, name, output in options.terms(expression):
-        truth, estimate = (ops.cast(named[output], "float32") for named in (example, outputs))
+        truth = example[output] if output in example else TRUTHS[output](example["sources"])
+        truth, estimate = (ops.cast(each, "float32") for each in (truth, outputs[output]))
         total = total + weight * LOSSES[name](truth, estimate, counted)
     return total
 

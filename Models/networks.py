@@ -1,8 +1,8 @@
 """The networks by their names in a configuration. A new one is a builder, its lengths and a line here.
 
-A builder takes the numbers of sources and channels and the keys of its own, and returns a functional model
-{"mixture": (B, T_in, C), "labels": (B, S) if conditioned} -> sources (B, T_out, S, C), float32. Its lengths are a
-function of the wanted length of an excerpt and of the same keys.
+A builder takes the numbers of sources and channels, the shapes of contexts, and the keys of its own. It returns a
+functional model {"mixture": (B, T_in, C), <context>: (B, ...), ...} -> {name: array}, float32, or an array alone, which
+is then `sources`, (B, T_out, S, C). Its lengths are a function of the wanted length of an excerpt and of the same keys.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ from .band_split import band_split, band_split_lengths
 from .each_part import each_part
 from .lengths import Lengths, Padded
 from .lstm_unet import lstm_unet, lstm_unet_lengths
+from .recogniser import recogniser, recogniser_lengths
 from .unet_spectrogram import unet_spectrogram, unet_spectrogram_lengths
 from .wave_unet import wave_unet, wave_unet_lengths
 
@@ -25,11 +26,12 @@ NETWORKS: dict[str, tuple[Callable[..., keras.Model], Callable[..., Lengths]]] =
     "unet_spectrogram": (unet_spectrogram, unet_spectrogram_lengths),
     "band_split": (band_split, band_split_lengths),
     "lstm_unet": (lstm_unet, lstm_unet_lengths),
+    "recogniser": (recogniser, recogniser_lengths),
 }
 assert NETWORKS.keys() == options.NETWORKS.keys()
 
 
-def separator(
+def built(
     classes: int,
     channels: int,
     *,
@@ -38,7 +40,7 @@ def separator(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     **choices: Any,
 ) -> keras.Model:
-    """The separator that a configuration describes, with fresh weights.
+    """The network that a configuration describes, with fresh weights.
 
     Args:
         classes: K, how many there are.
@@ -57,13 +59,13 @@ def separator(
     return each_part(builder, known, channels, margin, **o.model_dump(exclude={"network"}))
 
 
-def lengths(wanted_samples: int, *, network: str, highpass_samples: int = 0, **choices: object) -> Lengths:
-    """The lengths of that separator, for excerpts of at least `wanted_samples` where it is built for one length.
+def lengths(wanted_samples: int, *, network: str, **choices: Any) -> Lengths:
+    """The lengths of that network, for excerpts of at least `wanted_samples` where it is built for one length.
 
     Raises:
         ValueError: if the excerpts of a network with padding are shorter than `highpass_samples`.
     """
-    found = NETWORKS[network][1](wanted_samples, highpass_samples=highpass_samples, **choices)
+    found, highpass_samples = NETWORKS[network][1](wanted_samples, **choices), choices.get("highpass_samples", 0)
     if isinstance(found, Padded) and found.samples < highpass_samples:
         raise ValueError(
             f"expected excerpts of at least highpass_samples, {highpass_samples}. Received: {found.samples} samples"

@@ -1,4 +1,4 @@
-"""What may be set of a separator: the keys of each network, what they mean, and which choices there are.
+"""What may be set of a network: the keys of each one, what they mean, and which choices there are.
 
 The builders take these keys by name. No Keras here: a command line is checked against them.
 """
@@ -6,7 +6,7 @@ The builders take these keys by name. No Keras here: a command line is checked a
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from Options import Distinct, Odd, Options, did_you_mean
 
@@ -97,8 +97,22 @@ def spelled_out(tree: Any) -> Any:
     return {**plain, "contexts": {**contexts, "labels": {**labels, **short}}}
 
 
-class Separator(Options):
+class Network(Options):
     """What every network has."""
+
+    emits: ClassVar[tuple[str, ...]] = ("sources",)
+    """The names of what it estimates, which losses are of."""
+    network: str
+    """Which builder of Models makes it; another one has keys of its own."""
+
+    @property
+    def received(self) -> tuple[str, ...]:
+        """The contexts that the network receives beside the mixture."""
+        return ()
+
+
+class Separator(Network):
+    """What every network has that emits sources."""
 
     output: Output
     """`difference`: the last source is the mixture minus the others. `consistent`: what all leave is shared evenly."""
@@ -108,8 +122,6 @@ class Separator(Options):
     contexts: dict[str, Context] = {"labels": Context()}
     """What the network is given beside the mixture, by name; of the labels, the classes that play, in short
     model.conditioning=film model.places=every."""
-    network: str
-    """Which builder of Models makes the separator; another one has keys of its own."""
 
     @model_validator(mode="before")
     @classmethod
@@ -125,7 +137,7 @@ class Separator(Options):
 
     @property
     def received(self) -> tuple[str, ...]:
-        """The contexts that the network receives."""
+        """The contexts that the network receives beside the mixture."""
         return tuple(name for name, context in self.contexts.items() if context.method != "none")
 
 
@@ -178,7 +190,7 @@ class WaveUNet(Separator):
         return self
 
 
-class Spectral(Separator):
+class Spectral(Network):
     """What networks on short-time spectra have."""
 
     frame_samples: int = Field(1024, ge=2)
@@ -197,7 +209,7 @@ class Spectral(Separator):
         return self
 
 
-class UNetSpectrogram(Spectral):
+class UNetSpectrogram(Spectral, Separator):
     """Jansson et al. 2017: masks on the mixture's magnitudes, found by a U-Net of two-dimensional convolutions."""
 
     output: Output = "direct"
@@ -226,7 +238,7 @@ class UNetSpectrogram(Spectral):
         return self
 
 
-class BandSplit(Spectral):
+class BandSplit(Spectral, Separator):
     """Luo and Yu 2023: recurrent layers along time and across the bands of the spectrum find complex masks for it."""
 
     output: Output = "consistent"
@@ -263,8 +275,28 @@ class LstmUNet(Separator):
     """Of each recurrent layer."""
 
 
-Network = WaveUNet | UNetSpectrogram | BandSplit | LstmUNet
-NETWORKS: dict[str, type[Separator]] = {kind.model_fields["network"].default: kind for kind in get_args(Network)}
+class Recogniser(Spectral):
+    """After Han, Kim, Lee 2017: convolutions on the spectrogram find which classes play in an excerpt."""
+
+    emits: ClassVar[tuple[str, ...]] = ("playing",)
+    network: Literal["recogniser"] = "recogniser"
+    frame_samples: int = Field(2048, ge=2)
+    """Window of the short-time Fourier transform; even."""
+    hop_samples: int = Field(512, ge=1)
+    octaves: int = Field(6, ge=1, le=10)
+    """How far the bands reach down from half of the rate."""
+    bands: int = Field(16, ge=1)
+    """Bands of an octave."""
+    levels: int = Field(4, ge=1, le=8)
+    """Blocks, each of which halves frames and bands."""
+    filters: int = Field(16, ge=1)
+    """Features of the first level; each next one has twice as many."""
+    dropout: float = Field(0.25, ge=0, lt=1)
+    """Share of the last features that are silenced in training."""
+
+
+_Any = WaveUNet | UNetSpectrogram | BandSplit | LstmUNet | Recogniser
+NETWORKS: dict[str, type[Network]] = {kind.model_fields["network"].default: kind for kind in get_args(_Any)}
 """The keys of each network."""
 
 
@@ -272,5 +304,5 @@ def _with_network(tree: Any) -> Any:
     return {"network": "wave_unet", **tree} if isinstance(tree, dict) else tree
 
 
-Model = Annotated[Annotated[Network, Field(discriminator="network")], BeforeValidator(_with_network)]
-"""The separator: the network, and the keys of that network."""
+Model = Annotated[Annotated[_Any, Field(discriminator="network")], BeforeValidator(_with_network)]
+"""The network, and the keys of that network."""

@@ -1,66 +1,13 @@
 """A track of any length through a separator, in constant memory."""
 
-import json
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
-
-from Files import archive_fault
 
 import keras
 import numpy as np
 
-from . import earlier, networks  # noqa: F401  # or Keras would not know what stands in a checkpoint
 from .lengths import Lengths
 
 WINDOW_SAMPLES = 1 << 18  # long windows: little of the work is margin; longer ones gain little and need more memory
-
-
-SETTINGS = "vimss.json"  # in the checkpoint's archive, beside what Keras keeps there
-
-
-def save_separator(separator: keras.Model, checkpoint: Path, settings: dict[str, Any]) -> None:
-    """Writes a checkpoint that knows what it was made with: Keras's archive, and `settings` in it as json."""
-    separator.save(checkpoint)
-    with zipfile.ZipFile(checkpoint, "a") as archive:
-        archive.writestr(SETTINGS, json.dumps(settings))
-
-
-def load_separator(checkpoint: Path | str) -> keras.Model:
-    """The separator of a checkpoint, ready to separate (compiled by XLA), on whatever backend runs.
-
-    Raises:
-        ValueError: if the file is damaged, or holds code that Keras does not load unasked.
-    """
-    if fault := archive_fault(Path(checkpoint)):
-        raise ValueError(f"{checkpoint} cannot be read as a checkpoint ({fault})")
-    try:
-        separator = keras.saving.load_model(checkpoint, compile=False)
-    except Exception as error:  # whatever a damaged archive makes its readers raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{checkpoint} cannot be read as a checkpoint ({reason})") from error
-    separator = of_sources(separator)
-    separator.compile(jit_compile=True)
-    return separator
-
-
-def of_sources(network: keras.Model) -> keras.Model:
-    """A network as far as it computes `sources`, (B, T, S, C), whatever else it emits by name."""
-    return keras.Model(network.input, network.output["sources"]) if isinstance(network.output, dict) else network
-
-
-def settings_of(checkpoint: Path | str) -> dict[str, Any] | None:
-    """What a checkpoint was made with; None where it does not say, as those of earlier versions.
-
-    Raises:
-        ValueError: if the file is damaged.
-    """
-    try:
-        with zipfile.ZipFile(checkpoint) as archive:
-            return json.loads(archive.read(SETTINGS)) if SETTINGS in archive.namelist() else None
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise ValueError(f"{checkpoint} cannot be read as a checkpoint ({error})") from error
 
 
 def separate(

@@ -25,7 +25,7 @@ from typing import Any
 import Config
 import Runs
 import Utils
-from Actions.task import fed, memory_of, new_optimizer, new_separator, prepared_for, task_of
+from Actions.task import fed, memory_of, new_network, new_optimizer, prepared_for, task_of
 from benchmarks.clock import Clock
 from Learning.devices import accelerator_bytes, explained, joined
 from Learning.loop import Loop, Rules
@@ -73,7 +73,7 @@ def measured(config: Config.Training) -> dict[str, Any]:
     """Three ways to take as many steps."""
     batch_size = config.training.batch_size
     task = task_of(config, joined(1))
-    separator = new_separator(config)
+    separator = new_network(config)
     model, training_batches, _ = fed(separator, new_optimizer(config, separator), task, batch_size)
     memory = memory_of(task, separator)
     some = list(itertools.islice(training_batches(0), 10))

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import Config
-from Actions.task import new_separator
+from Actions.task import new_network
 from benchmarks.steps import on_arrays
 from Models.cost import cost
 from Models.lengths import Ladder
@@ -89,7 +89,7 @@ def main() -> None:
     """Measures and prints."""
     changes = {"training": {"precision": "float32", "loss": "mse"}, "model": {"conditioning": "none"}}
     config = Config.resolve(Config.Training, Config.PRESETS, ["urmp"], changes)
-    separator = new_separator(config)
+    separator = new_network(config)
     theirs = TorchWaveUNet()
     theirs.take_weights(separator)
     random = np.random.default_rng(0)

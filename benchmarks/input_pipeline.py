@@ -19,7 +19,7 @@ from pathlib import Path
 
 import Config
 import Utils  # noqa: F401 - sets how memory is kept
-from Actions.task import new_separator
+from Actions.task import new_network
 from benchmarks.steps import on_arrays
 from Input.augmentation import Augmentation
 from Input.examples import Excerpt, TrainingExamples
@@ -157,7 +157,7 @@ def model_examples_per_second(batch: dict[str, np.ndarray]) -> float:
     """The rate of the training step, given the same batch over and over."""
     changes = {"model": {"conditioning": "film"}, "training": {"precision": "float32"}}
     config = Config.resolve(Config.Training, Config.PRESETS, ["urmp"], changes)
-    model = on_arrays(config, new_separator(config), batch)
+    model = on_arrays(config, new_network(config), batch)
     return examples_per_second(lambda: model.train_on_batch(batch), STEPS)
 
 

@@ -27,7 +27,7 @@ def measured(preset: str) -> dict[str, float]:
     """Separates noise of a few windows with one preset."""
     config = Config.resolve(Config.Training, Config.PRESETS, [preset], {})
     choices, data = config.model.model_dump(), config.data
-    separator = networks.separator(len(data.sources), data.channels, **choices)
+    separator = networks.built(len(data.sources), data.channels, **choices)
     separator.compile(jit_compile=True)
     lengths = networks.lengths(data.output_samples, **choices)
     noise = np.random.default_rng(0).normal(0, 0.1, ((WINDOWS + 2) * WINDOW_SAMPLES, data.channels)).astype(np.float32)

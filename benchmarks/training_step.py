@@ -17,7 +17,7 @@ import sys
 import time
 
 import Config
-from Actions.task import new_separator
+from Actions.task import new_network
 from benchmarks.steps import on_arrays
 from Models import networks
 from Models.lengths import Geometry
@@ -68,7 +68,7 @@ def measured(preset: str, batch_size: int, xla: bool, precision: str, sparing: b
         Geometry.sparing = property(lambda geometry: False)  # type: ignore[method-assign, assignment]
     changes = {"training": {"batch_size": batch_size, "xla": xla, "precision": precision}}
     config = Config.resolve(Config.Training, Config.PRESETS, [preset], changes)
-    separator = new_separator(config)
+    separator = new_network(config)
     batch = noise(config)
     model = on_arrays(config, separator, batch)
     begin = time.perf_counter()

@@ -21,7 +21,7 @@ from typing import Any
 import Config
 import Metrics
 import Utils
-from Actions.task import new_separator, sources_of, training_examples
+from Actions.task import new_network, sources_of, training_examples
 from Actions.testing import separate_track
 from benchmarks.steps import on_arrays
 from Input.examples import Excerpt
@@ -59,7 +59,7 @@ def main() -> None:
 def measured(config: Config.Training, steps: int, seconds: float) -> dict[str, Any]:
     """Trains one variant from fresh weights and tests it."""
     prepared = Prepared(config.data.prepared)
-    separator = new_separator(config)
+    separator = new_network(config)
     lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
     output_samples = lengths.output_samples(config.data.output_samples)
     excerpt = Excerpt(lengths.input_samples(output_samples), output_samples)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from Learning.state import read_course
-from Models.separation import load_separator
+from Models.checkpoints import load_network
 
 import numpy as np
 import pytest
@@ -261,7 +261,7 @@ def same_end(folder: Path, ended: dict[str, bytes]) -> None:
             assert arrays.files == others.files
             assert all(np.array_equal(arrays[each], others[each]) for each in others.files), name
     Path("other.keras").write_bytes(ended[BEST])
-    weights = [load_separator(path).get_weights() for path in (folder / BEST, "other.keras")]
+    weights = [load_network(path).get_weights() for path in (folder / BEST, "other.keras")]
     assert all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from Actions.run import Run
 from Models import earlier
-from Models.separation import load_separator
+from Models.checkpoints import load_network
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ DATA = Path(__file__).parent / "data"
 def test_a_checkpoint_of_an_earlier_version_loads_and_gives_its_sources(tmp_path):
     with np.load(DATA / "earlier.npz") as arrays:
         mixture, labels, sources = arrays["mixture"], arrays["labels"], arrays["sources"]
-    separator = load_separator(DATA / "earlier.keras")
+    separator = load_network(DATA / "earlier.keras")
     assert {earlier.HeardConv1D, earlier.Centre, earlier.EverySecond} <= {type(layer) for layer in separator.layers}
     np.testing.assert_allclose(outputs(separator, mixture, labels), sources, atol=1e-6)
     assert sources.std(axis=(0, 1)).min() > 0.01

@@ -257,7 +257,7 @@ def trained(config: Config.Training, run_dir: Path) -> tuple[pd.DataFrame, list[
     course = Training.train(config, run_dir)
     log = pd.read_json(run_dir / "log.jsonl", lines=True)
     assert course.best == pytest.approx(log["validation_loss"].min())
-    separator = Task.new_separator(config)
+    separator = Task.new_network(config)
     with np.load(run_dir / "state.npz") as state:
         separator.set_weights([state[f"{n:05}"] for n in range(len(separator.weights))])
     prepared = Prepared(config.data.prepared)
@@ -310,7 +310,7 @@ assert_same({name: np.array(array) for name, array in jax.jit(mixer)(batch).item
 config = tiny(Prepared(mono), "device")
 log, weights = trained(config, folder / "run")
 assert len(log) == 2 and list((folder / "run/tensorboard").glob("events*"))
-fresh = Task.new_separator(config).get_weights()
+fresh = Task.new_network(config).get_weights()
 assert max(np.abs(one - other).max() for one, other in zip(fresh, weights, strict=True)) > 1e-4
 """
 

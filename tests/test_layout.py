@@ -16,7 +16,7 @@ FLOORS = {  # folder or file: what it may import besides the standard library an
     "Models": {"Files", "Options", "keras", "numpy", "pydantic"},
     "Input": {"Files", "Options", "av", "fsspec", "numpy", "pydantic", "soundfile", "soxr"},
     "Learning": {"Files", "Options", "keras", "numpy", "pydantic", "tensorboardX"},
-    "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy"},
+    "Metrics": {"Files", "jinja2", "matplotlib", "numpy", "pandas", "scipy", "sklearn"},
     "Config.py": {"Input", "Learning", "Models", "Options", "pydantic"},
     "Actions": {"Actions", "Claims", "Config", "Files", "Options", "Runs", "Utils"}
     | {"Input", "Learning", "Metrics", "Models"}
@@ -49,7 +49,7 @@ SHARED = {
     "Learning",
     "Metrics",
 }  # a script imports these, and no other script
-PYPI_NAMES = {"tensorflow": "tensorflow-cpu"}
+PYPI_NAMES = {"sklearn": "scikit-learn", "tensorflow": "tensorflow-cpu"}
 OPTIONAL = {"distributed", "jax"}  # an extra of pyproject.toml
 NEVER_IMPORTED = {"setuptools", "tensorboard"}  # sacred needs the one, people the other
 

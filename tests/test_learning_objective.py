@@ -1,9 +1,10 @@
 """What `fit` minimises: named losses of named outputs, on batches that are plain dicts."""
 
 from Learning.objective import trained
+from Models.checkpoints import emitting, load_network
 from Models.lengths import Padded
 from Models.losses import Objective
-from Models.separation import load_separator, separate
+from Models.separation import separate
 
 import keras
 import numpy as np
@@ -53,6 +54,7 @@ def test_named_losses_of_named_outputs_are_minimised_together(tmp_path):
 
     model.save(tmp_path / "two.keras")
     lengths = Padded(SAMPLES)
-    stems = np.concatenate(list(separate(load_separator(tmp_path / "two.keras"), lengths, [one["mixture"][0]])))
+    separator = emitting(load_network(tmp_path / "two.keras"), "sources")
+    stems = np.concatenate(list(separate(separator, lengths, [one["mixture"][0]])))
     assert stems.shape == (SAMPLES, SOURCES, 1)
     np.testing.assert_allclose(stems[:48], after["sources"][0][:48], atol=1e-5)

@@ -25,7 +25,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from Models.separation import separate  # all that a script imports before it loads a checkpoint
+import Models.checkpoints  # all that a script imports before it loads a checkpoint
 
 assert keras.backend.backend() == "jax" and "tensorflow" not in sys.modules
 folder = Path(sys.argv[1])
@@ -85,9 +85,7 @@ def test_one_checkpoint_gives_the_same_sources_in_a_fresh_process_on_jax(tmp_pat
     for name, choices in CHECKPOINTS.items():
         choices = {**choices}
         channels, frames = choices.pop("channels", 1), choices.pop("frames", None)
-        model = randomise(
-            networks.separator(3, channels, **choices, shapes={"labels": (frames, 3)} if frames else None)
-        )
+        model = randomise(networks.built(3, channels, **choices, shapes={"labels": (frames, 3)} if frames else None))
         lengths = networks.lengths(30, **choices)
         mixture = excerpts(lengths.input_samples(lengths.output_samples(30)), batch=2, channels=channels)
         moving = excerpts(frames, batch=2, channels=3) if frames else labels

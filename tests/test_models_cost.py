@@ -61,7 +61,7 @@ def test_a_layer_by_itself(layer, flops):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_has_a_cost_and_the_lengths_that_it_says(network):
-    separator, lengths = networks.separator(2, 1, network=network), networks.lengths(10_000, network=network)
+    separator, lengths = networks.built(2, 1, network=network), networks.lengths(10_000, network=network)
     numbers = cost(separator, lengths, 10_000)
     assert numbers.output_samples >= 10_000 and numbers.flops > numbers.parameters
     assert separator.compute_output_shape({"mixture": (1, numbers.input_samples, 1)}) == (
@@ -74,7 +74,7 @@ def test_every_network_has_a_cost_and_the_lengths_that_it_says(network):
 
 def test_the_band_split_network():
     """From Luo and Yu's figure: 64 frames of 24 bands, 2 blocks of 2 layers, both ways, 4 gates, and a dense layer."""
-    separator = networks.separator(2, 1, network="band_split")
+    separator = networks.built(2, 1, network="band_split")
     numbers = cost(separator, networks.lengths(16_384, network="band_split"), 16_384)
     frames, bands, bins, width = 16_384 // 256, 24, 6 * 6 * (1 + 2 + 4 + 8), 32
     split = frames * (bins * 2 + bands) * width

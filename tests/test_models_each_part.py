@@ -1,8 +1,9 @@
 """Separators of parts: any number of them, each asked for by its label, whatever the network."""
 
 from Models import networks
+from Models.checkpoints import load_network
 from Models.options import NETWORKS
-from Models.separation import load_separator, separate
+from Models.separation import separate
 
 import keras
 import numpy as np
@@ -21,7 +22,7 @@ def built(network: str, output: str = "consistent", channels: int = 1) -> tuple[
     """A separator whose labels matter: all weights are random."""
     options = {"network": network, "output": output, "conditioning": "film", "places": ("every", "output")}
     options |= SMALL[network]
-    separator = networks.separator(CLASSES, channels, targets="parts", **options)
+    separator = networks.built(CLASSES, channels, targets="parts", **options)
     random = np.random.default_rng(1)
     for weight in separator.trainable_variables:  # and not running variances
         weight.assign(0.4 * random.standard_normal(weight.shape))
@@ -82,7 +83,7 @@ def test_consistent_parts_sum_to_the_mixture_and_direct_ones_are_what_each_would
 def test_a_checkpoint_separates_any_number_of_parts(tmp_path):
     separator, lengths = built("wave_unet")
     separator.save(tmp_path / "parts.keras")
-    loaded = load_separator(tmp_path / "parts.keras")
+    loaded = load_network(tmp_path / "parts.keras")
     track = 0.3 * np.random.default_rng(2).standard_normal((1_000, 1)).astype(np.float32)
     for classes in ([3], [0, 0, 4]):
         known = {"labels": np.eye(CLASSES, dtype=np.float32)[classes], "present": np.ones(len(classes), np.float32)}

@@ -164,7 +164,7 @@ def test_labels_scrambled_over_the_batch_would_be_noticed(place, monkeypatch):
 
 
 def test_a_separator_is_built_by_name():
-    model = networks.separator(3, 1, network="wave_unet", **SMALL, conditioning="film", places=["every"])
+    model = networks.built(3, 1, network="wave_unet", **SMALL, conditioning="film", places=["every"])
     assert model.name == "wave_unet" and set(model.input) == {"mixture", "labels"}
     assert networks.lengths(40, network="wave_unet", **SMALL).input_samples(SOURCES) == LENGTH
 
@@ -186,6 +186,6 @@ def test_labels_reach_the_sources_through_features_unless_they_gate(network, out
     lengths = networks.lengths(100, **choices)
     mixture = np.repeat(excerpts(lengths.input_samples(lengths.output_samples(100))), 2, axis=0)
     for places, gated in ((["input", "every"], False), (["every", "output"], True)):
-        model = networks.separator(3, 1, **choices, output=output, conditioning="film", places=places)
+        model = networks.built(3, 1, **choices, output=output, conditioning="film", places=places)
         one, other = outputs(model, mixture, LABELS)
         assert (np.abs(one - other).max() > 1e-4) == gated

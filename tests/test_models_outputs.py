@@ -34,7 +34,7 @@ each_output = pytest.mark.parametrize("output", OUTPUTS)
 
 def built(name: str, **choices) -> keras.Model:
     """Three sources, every weight random, biases too."""
-    return randomise(networks.separator(3, choices.pop("channels", 1), **SEPARATORS[name], **choices))
+    return randomise(networks.built(3, choices.pop("channels", 1), **SEPARATORS[name], **choices))
 
 
 def lengths_of(name: str, wanted: int = 200, **choices):

@@ -1,7 +1,8 @@
 import itertools
 
+from Models.checkpoints import load_network
 from Models.lengths import Ladder, Padded
-from Models.separation import load_separator, separate
+from Models.separation import separate
 from Models.wave_unet import wave_unet, wave_unet_lengths
 
 import numpy as np
@@ -213,7 +214,7 @@ def test_a_conditioned_separator_wants_labels():
 def test_a_checkpoint_separates_compiled(tmp_path):
     CONDITIONED.save(tmp_path / "model.keras")
     mixture = track(60)
-    result = joined(load_separator(tmp_path / "model.keras"), LADDER, [mixture], KNOWN)
+    result = joined(load_network(tmp_path / "model.keras"), LADDER, [mixture], KNOWN)
     np.testing.assert_allclose(result, whole(CONDITIONED, mixture, LABELS), atol=1e-5)
 
 

@@ -67,7 +67,7 @@ def test_presets_are_the_published_baselines(name):
     assert preset.training.loss == {"unet_spectrogram": "mse", "unet_spectrogram_l1": "magnitudes"}[name]
     lengths = networks.lengths(preset.data.output_samples, **preset.model.model_dump())
     assert (lengths.samples, lengths.margin_samples) == (128 * 768, 0)
-    model = networks.separator(2, 1, **preset.model.model_dump())
+    model = networks.built(2, 1, **preset.model.model_dump())
     assert model.count_params() == 2 * 9_824_817
     assert model.get_layer("stft").compute_output_shape((1, lengths.samples, 1))[0] == (1, 128, 513, 1)
 

@@ -14,7 +14,7 @@ from Input.prepared import Prepared
 from Learning.devices import Devices
 from Learning.loop import Interrupted
 from Learning.state import read_course, save_state
-from Models.separation import load_separator
+from Models.checkpoints import load_network
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def same(one: Path | str, other: Path | str) -> bool:
 
 
 def weights(folder: Path | str) -> list[np.ndarray]:
-    return load_separator(Path(folder, Runs.BEST)).get_weights()
+    return load_network(Path(folder, Runs.BEST)).get_weights()
 
 
 def same_weights(one: Path, other: Path) -> bool:

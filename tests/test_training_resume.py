@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from Learning.state import read_course
-from Models.separation import load_separator
+from Models.checkpoints import load_network
 
 import keras
 import numpy as np
@@ -113,7 +113,7 @@ def same_run(one: str, other: str) -> None:
     assert first.keys() == second.keys()
     assert [key for key in first if not np.array_equal(first[key], second[key])] == []
     assert Path(f"runs/{one}/log.jsonl").read_bytes() == Path(f"runs/{other}/log.jsonl").read_bytes()
-    best = [load_separator(f"runs/{name}/best.keras").get_weights() for name in (one, other)]
+    best = [load_network(f"runs/{name}/best.keras").get_weights() for name in (one, other)]
     assert all(np.array_equal(a, b) for a, b in zip(*best, strict=True))
 
 

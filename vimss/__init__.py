@@ -111,10 +111,10 @@ def test(run: str | Path, split: str | Sequence[str] = "test", **settings: objec
     """
     import Config
     import Options
-    from Actions.testing import test
+    from Actions.problems import problem_of
 
     config = Options.from_dict(Config.Test, {"run": str(run), "split": split, **settings})
-    return {what: loss for what, loss, _ in test(config)}
+    return {what: loss for what, loss, _ in problem_of(config.run).test(config)}
 
 
 def evaluate(**settings: object) -> Mapping[str, "pandas.DataFrame"]:
@@ -124,16 +124,16 @@ def evaluate(**settings: object) -> Mapping[str, "pandas.DataFrame"]:
         settings: of `Config.Evaluate`: run=..., or estimates=..., references=... (or prepared=...) and out=...
 
     Returns:
-        The scores of each split (and probe): a row a track, source, method, metric and moment.
+        The scores of each split (and probe): a row a track, source, method, metric and moment; of a run that recognises
+        a row a track, window and source, with the probability and whether it plays.
 
     Raises:
         FileNotFoundError, ValueError: as Evaluate.py says in one line.
     """
     import Config
     import Options
-    from Actions.evaluation import evaluate
-    from Metrics import read_scores
+    from Actions.problems import problem_of
 
     config = Options.from_dict(Config.Evaluate, settings)
-    found = {what: out / "scores.csv" for what, out, _ in evaluate(config)}
-    return {what: read_scores([path]) for what, path in found.items() if not what.endswith(", probes")}
+    problem = problem_of(config.run)
+    return {what: problem.read(out) for what, out, _ in problem.evaluate(config) if not what.endswith(", probes")}
