@@ -318,7 +318,9 @@ def scores_of(scoring: Scoring, output: Output) -> pd.DataFrame:
 def write_summary(scores: pd.DataFrame, scoring: Scoring, output: Output) -> str:
     """Writes all tracks' scores, and their summary as csv and Markdown; returns a table for a screen."""
     summary = Metrics.summarise(scores)
-    texts = (scores.to_csv(index=False), summary.to_csv(index=False), Metrics.markdown_table(summary) + "\n")
+    tables = [Utils.markdown_table(*table) + "\n\n" for table in Metrics.summary_tables(summary)]
+    markdown = "".join([*tables, " ".join(Metrics.summary_notes(summary)), "\n"])
+    texts = (scores.to_csv(index=False), summary.to_csv(index=False), markdown)
     for name, text in zip(TABLES, texts, strict=True):
         output.write_text(f"{scoring.below}/{name}", text, scoring.made_of)
     return Metrics.table(summary)

@@ -77,7 +77,7 @@ from .signals import liveliest, sounding_sources
 from .spectral import log_spectral_distance_db
 from .spectrograms import separation_figure, spectrogram_grid
 from .summary import TRIVIAL_DB, summarise
-from .tables import markdown_table, run_table, source_table, table
+from .tables import run_table, source_table, summary_notes, summary_tables, table
 
 __all__ = [
     "Alignment",
@@ -101,7 +101,6 @@ __all__ = [
     "loss_curve",
     "loss_curves",
     "rate_curve",
-    "markdown_table",
     "museval_json",
     "oracle_estimates",
     "paired_difference",
@@ -120,6 +119,8 @@ __all__ = [
     "source_table",
     "spectrogram_grid",
     "summarise",
+    "summary_notes",
+    "summary_tables",
     "table",
     "track_scores",
     "usdr",
