@@ -6,7 +6,6 @@ line a track; the manifest is written last. Killed at any moment, the same call 
 
 import json
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from Files import Output, whole_file
@@ -78,8 +77,6 @@ def prepare(
             record, said = job.result()
         except (ValueError, FileNotFoundError, FileExistsError) as error:
             faults += str(error).split("\n")
-        except BrokenProcessPool:
-            raise OSError("a worker was killed (is there enough memory?); the same command goes on from here") from None
         else:
             done[record.name] = record
             remarks += said
