@@ -200,11 +200,11 @@ def paired_table(paired: pd.DataFrame) -> Iterator[Metrics.Table]:
     if paired.empty:
         return
 
-    def cell(form: str, *numbers: float) -> str:
+    def cell(form: str, *numbers: Any) -> str:
         return "-" if np.isnan(numbers).any() else form.format(*numbers)
 
     rows = [
-        [f"{row.run} - {row.against}", row.metric, cell("{:+.2f}", row.mean)]
+        [f"{row.run} - {row.against}", f"{row.metric}", cell("{:+.2f}", row.mean)]
         + [cell("{:+.2f} to {:+.2f}", row.low, row.high), cell("{:+.2f}", row.median), cell("{:.2g}", row.p)]
         + [f"{row.tracks}"]
         for row in paired.itertuples()

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
@@ -44,7 +44,7 @@ def dask_client(scheduler: str) -> Iterator[Any]:
 
 def results(
     call: Callable[..., Result], jobs: Sequence[tuple], processes: int = -1, scheduler: str = ""
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Calls `call(*job)` for each of the jobs, in this process or in several; yields what each returns when it is done.
 
     For calls that may be killed at any moment: joblib does it at an error or Ctrl-C.
@@ -95,8 +95,9 @@ def in_parallel(
     with ExitStack() as stack:
         if scheduler:
             client = stack.enter_context(dask_client(scheduler))
-            from distributed import as_completed as completed
+            import distributed
 
+            completed: Callable[[list], Iterable[Future[Result]]] = distributed.as_completed
             futures = [client.submit(_in_folder, Path.cwd(), 0, call, *job, pure=False) for job in jobs]
         else:
             completed = as_completed

@@ -39,7 +39,7 @@ Anchors: every score stands beside those of two estimates that separate nothing:
 it plays alone. Trivial pairs stay in the files and count in no aggregate. Where the mixture is not known, it has no
 scores, and there is neither SI-SDRi nor leakage.
 
-Every one of these takes a shift in time for an error: `best_alignment` tells whether there is one.
+Every one of these takes a shift in time for an error: `best_alignment` finds whether there is one.
 
 Aggregations (`summarise` names them in its column `aggregation`)
 ------------

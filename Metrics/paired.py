@@ -109,7 +109,7 @@ PROBE_NOTE = (
 
 
 def probe_changes(by_probe: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """How SDR and leakage change with what a separator is told: whether it listens.
+    """How SDR and leakage change with the labels that a separator is given: whether it uses them.
 
     Args:
         by_probe: rows of `score_track` by the name of a probe; "" for the truth.
@@ -134,7 +134,7 @@ def probe_changes(by_probe: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def probe_table(changes: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of a table of `probe_changes`."""
-    headings = ["told", "SDR", "change", "p", "leaked %", "change", "p", "tracks"]
+    headings = ["given", "SDR", "change", "p", "leaked %", "change", "p", "tracks"]
     cells = []
     for probe, rows in changes.groupby("probe", sort=False):
         sdr, leaked = (rows[rows["metric"] == metric].iloc[0] for metric in ("SDR", "leaked"))

@@ -303,7 +303,7 @@ def test_tracks_are_paired_by_name_whatever_their_order():
 
 def test_the_table_of_probes(changes):
     headings, cells = Metrics.probe_table(changes)
-    assert headings == ["told", "SDR", "change", "p", "leaked %", "change", "p", "tracks"]
+    assert headings == ["given", "SDR", "change", "p", "leaked %", "change", "p", "tracks"]
     assert cells == [
         ["true labels", "6.00", "", "", "0.00", "", "", "2"],
         ["no labels", "4.00", "-2.00 (-3.00 to -1.00)", "0.5", "2.00", "+2.00 (+2.00 to +2.00)", "0.5", "2"],

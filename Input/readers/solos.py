@@ -31,7 +31,7 @@ class Excerpt:
 
     @property
     def name(self) -> str:
-        """What tells it from all others."""
+        """A name that no other excerpt has."""
         span = "" if self.span_seconds is None else "_{:.2f}-{:.2f}".format(*self.span_seconds)
         return f"{self.instrument}_{self.recording}{span}"
 
