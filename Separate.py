@@ -65,9 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--out", type=Path, default=Path("separated"), metavar="DIR", help="(default: separated)")
     known = parser.add_mutually_exclusive_group()
     known.add_argument("--labels", type=_names, default=[], metavar="vn,vc", help="the class of each source playing")
-    known.add_argument(
-        "--recogniser", type=Path, metavar="RUN", help="a run that finds out which classes play, in place of --labels"
-    )
+    known.add_argument("--recogniser", type=Path, metavar="RUN", help="a run that finds those classes in each file")
     parser.add_argument(
         "--stems", type=_names, default=[], metavar="vn", help="write only these (default: those of --labels, or all)"
     )

@@ -165,19 +165,19 @@ def listing(folder: Path) -> str:
 # ---------------------------------------------------------------- tables
 
 
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table that reads well in a terminal too: the first two columns to the left, numbers to the right."""
-    table = [list(headings), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    rule = ["-" * width if n < 2 else "-" * (width - 1) + ":" for n, width in enumerate(widths)]
-    aligned = [
-        [
-            cell.ljust(width) if n < 2 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        for line in [table[0], rule, *table[1:]]
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in aligned)
+_NUMBER = re.compile(r"[-+]?(\d|inf\b|nan\b|$)")  # or a cell without one: empty, or "-"
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown that reads well in a terminal too: the columns of numbers, but the first, to the right."""
+    table = [[cell.replace("|", r"\|") for cell in row] for row in (headings, *rows)]
+    columns = []
+    for number, column in enumerate(zip(*table, strict=True)):
+        width = max(3, *map(len, column))  # of a rule that Markdown knows
+        right = number and all(map(_NUMBER.match, column[1:]))
+        rule = "-" * (width - 1) + ":" if right else "-" * width
+        columns.append([cell.rjust(width) if right else cell.ljust(width) for cell in (column[0], rule, *column[1:])])
+    return "\n".join(f"| {' | '.join(row)} |" for row in zip(*columns, strict=True))
 
 
 # ---------------------------------------------------------------- progress

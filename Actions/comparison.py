@@ -203,9 +203,14 @@ def paired_table(paired: pd.DataFrame) -> Iterator[Metrics.Table]:
     """Each run against the first."""
     if paired.empty:
         return
+
+    def cell(form: str, *numbers: Any) -> str:
+        return "-" if np.isnan(numbers).any() else form.format(*numbers)
+
     rows = [
-        [f"{row.run} - {row.against}", f"{row.metric}", f"{row.mean:+.2f}", f"{row.low:+.2f} to {row.high:+.2f}"]
-        + [f"{row.median:+.2f}", f"{row.p:.2g}", f"{row.tracks}"]
+        [f"{row.run} - {row.against}", f"{row.metric}", cell("{:+.2f}", row.mean)]
+        + [cell("{:+.2f} to {:+.2f}", row.low, row.high), cell("{:+.2f}", row.median), cell("{:.2g}", row.p)]
+        + [f"{row.tracks}"]
         for row in paired.itertuples()
     ]
     headings = ["difference", "metric", "mean", "95 % interval", "median", "p", "tracks"]

@@ -26,9 +26,8 @@ from Input.prepared import Prepared
 from Input.references import FolderReferences, PreparedReferences, References
 from Input.sources import Ensemble, Sources
 from Input.stems import read_stems, stem_files
-from Input.workers import dask_client, in_folder
+from Input.workers import results
 
-import joblib
 import numpy as np
 import pandas as pd
 
@@ -246,14 +245,9 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
     faults = []
     label = f"scoring {scoring.run}, {Path(scoring.below).name}"
     late: dict[str, list[str]] = {}
-    with workers_of(config.scheduler), contextlib.ExitStack() as stack:
-        calls = joblib.Parallel(n_jobs=config.jobs, return_as="generator_unordered")(
-            joblib.delayed(in_folder)(Path.cwd(), score, scoring, track, config.metrics, config.oracles)
-            for track in waiting
-        )
-        # If a fault stops them, now: later, when they are collected as garbage, they would end the workers of others.
-        stack.callback(calls.close)
-        for name, rows, shifts in Utils.progress(calls, total=len(waiting), unit="track", label=label):
+    jobs = [(scoring, track, config.metrics, config.oracles) for track in waiting]
+    with contextlib.closing(results(score, jobs, config.jobs, config.scheduler)) as scored:
+        for name, rows, shifts in Utils.progress(scored, total=len(waiting), unit="track", label=label):
             if isinstance(rows, str):
                 faults.append(rows)
                 continue
@@ -269,25 +263,10 @@ def score_tracks(scoring: Scoring, output: Output, config: Config.Evaluate) -> l
     return faults
 
 
-@contextlib.contextmanager
-def workers_of(scheduler: str) -> Iterator[None]:
-    """Hands joblib's calls to the workers of a Dask scheduler; to this machine's cores where none is named.
-
-    Raises:
-        ValueError: if Dask is not installed.
-        OSError: if nothing answers at the address.
-    """
-    if not scheduler:
-        yield
-        return
-    with dask_client(scheduler) as client, joblib.parallel_config("dask", client=client):
-        yield
-
-
 def score(scoring: Scoring, track: Ensemble, metrics: Any, oracles: Any) -> tuple[str, pd.DataFrame | str, list[str]]:
     """A track's name, its scores, or what is wrong with it, and a remark for each source whose estimate is shifted.
 
-    Runs in processes of joblib's.
+    Runs in other processes too.
     """
     Utils.keep_freed_memory()
     try:
@@ -323,7 +302,9 @@ def scores_of(scoring: Scoring, output: Output) -> pd.DataFrame:
 def write_summary(scores: pd.DataFrame, scoring: Scoring, output: Output) -> str:
     """Writes all tracks' scores, and their summary as csv and Markdown; returns a table for a screen."""
     summary = Metrics.summarise(scores)
-    texts = (scores.to_csv(index=False), summary.to_csv(index=False), Metrics.markdown_table(summary) + "\n")
+    tables = [Utils.markdown_table(*table) + "\n\n" for table in Metrics.summary_tables(summary)]
+    markdown = "".join([*tables, " ".join(Metrics.summary_notes(summary)), "\n"])
+    texts = (scores.to_csv(index=False), summary.to_csv(index=False), markdown)
     for name, text in zip(TABLES, texts, strict=True):
         output.write_text(f"{scoring.below}/{name}", text, scoring.made_of)
     return Metrics.table(summary)

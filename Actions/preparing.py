@@ -32,12 +32,18 @@ class Layout:
     channels: int = 1
 
 
+def solos(folder: Path, **choices: Any) -> tuple[list[SourceTrack], list[str]]:
+    """The tracks of solo recordings, and remarks; shows a bar while it reads how long each recording is."""
+    with progress_calls(unit="recording", label="reading") as progress:
+        return solo_tracks(folder, progress=progress, **choices)
+
+
 LAYOUTS = {
     "urmp": Layout(urmp_tracks, (("urmp", ""),)),
     "musdb": Layout(
         musdb_tracks, (("full_multi_instrument", ""), ("baseline_stereo", "accompaniment,vocals")), channels=2
     ),
-    "solos": Layout(solo_tracks, (("waveunet", "", "data.mix=2,3"),)),
+    "solos": Layout(solos, (("waveunet", "", "data.mix=2,3"),)),
     "stems": Layout(own_stems, (("waveunet", ""),)),
 }
 

@@ -13,10 +13,10 @@ from Actions.order import Order
 from Actions.run import Run
 from Files import STEMS, Output
 from Input.audio import AudioInfo, audio_blocks, audio_info, resampled
+from Input.workers import results
 from Input.writers import Format, stem_writer
 from Models.separation import separate
 
-import joblib
 import numpy as np
 
 BLOCK_SAMPLES = 1 << 16
@@ -26,17 +26,15 @@ def separate_files(orders: Sequence[Order], jobs: int = 1) -> Iterator[tuple[Pat
     """Separates file after file, or several at a time.
 
     Yields:
-        Each file with remarks, and what went wrong with it, which leaves the others alone; empty if nothing did.
+        Each file when it is done, with remarks, and what went wrong with it, which leaves the others alone; empty if
+        nothing did.
     """
     if jobs == 1 or len(orders) == 1:
         for order in orders:
             yield _separated(order, bar=True)
         return
-    calls = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(_separated)(order, bar=False) for order in orders
-    )
-    with contextlib.closing(calls):  # if they stop early, now: later they would end the workers of other calls
-        yield from Utils.progress(calls, total=len(orders), unit="file", label="separating")
+    with contextlib.closing(results(_separated, [(order, False) for order in orders], jobs)) as separated:
+        yield from Utils.progress(separated, total=len(orders), unit="file", label="separating")
 
 
 def _separated(order: Order, bar: bool) -> tuple[Path, list[str], str]:

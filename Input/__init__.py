@@ -8,7 +8,7 @@ arrays:
                            both sides, is zero where the track has ended
     present (S,)           1.0 where the source has a part in the example (be it at rest in this excerpt), else 0.0
     weight ()              how much the example counts
-    labels, ...            what a network is given beside the mixture, as many of these contexts as it asks for
+    labels, ...            what a network is given beside the mixture, as many of these contexts as it takes
 
 Sources are classes (S of them, always the same) or the parts of a track one by one (padded): `sources`.
 

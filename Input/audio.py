@@ -16,7 +16,7 @@ RATES_HZ = (1_000, 768_000)  # a rate beyond these is damage
 # The bytes of a sample in the formats that are decoded sample by sample, for which no header is needed.
 PLAIN = {"PCM_S8": 1, "PCM_U8": 1, "ULAW": 1, "ALAW": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 NO_BLOCK_BYTES = 8  # fewer bytes are no block of samples in any other format, but what padding may leave
-UNKNOWN_FRAMES = 1 << 62  # libsndfile says this or more where it does not know
+UNKNOWN_FRAMES = 1 << 62  # libsndfile returns this or more where it cannot count
 UNCOUNTED = -1
 
 
@@ -24,7 +24,7 @@ UNCOUNTED = -1
 class AudioInfo:
     """What a file holds: samples per channel, rate in Hz, channels, sample format or codec, and who reads it.
 
-    `samples` is exactly what is read of the file, whatever its header says. `pieces` are the first and last bytes of
+    `samples` is exactly what is read of the file, whatever its header states. `pieces` are the first and last bytes of
     what libsndfile reads one after another, where that is not the file; `plain` is the byte order of samples that it
     reads without their header, which is wrong.
     """
@@ -51,7 +51,7 @@ def audio_info(path: Path, stream: int = 0) -> AudioInfo:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no audio file, has no such stream, is empty, claims an impossible rate, is shorter than its
-            header says, or had to be decoded and could not.
+            header states, or had to be decoded and could not.
     """
     info = _header(path, stream)
     if info.samples == UNCOUNTED:
@@ -143,8 +143,8 @@ def _header(path: Path, stream: int) -> AudioInfo:
         raise ValueError(f"{path} cannot be read as audio ({error.strerror})") from None
     except soundfile.LibsndfileError:
         header, later = None, []
-    except TypeError:  # soundfile asks for the rate of a file that ends in .raw
-        raise ValueError(f"{path} cannot be read as audio (a raw file does not say its format)") from None
+    except TypeError:  # soundfile needs the rate of a file that ends in .raw
+        raise ValueError(f"{path} cannot be read as audio (a raw file does not state its format)") from None
     # libsndfile guesses how long MPEG audio is, and soundfile, which seeks after each block, damages it there if it is
     # of variable bit rate; a flac of unknown length they do not read.
     if header is None or header.subtype.startswith("MPEG") or header.frames >= UNKNOWN_FRAMES:

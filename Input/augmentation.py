@@ -192,7 +192,7 @@ def filtered(xp: ModuleType, pcm: Any, taps: Any, samples: int) -> Any:
 def equaliser(tilt_db: float, cutoff_hz: float, sample_rate_hz: int) -> np.ndarray:
     """The taps (TAPS,), int32, of a symmetric filter: a tilt in dB per octave about 1 kHz, within 12 dB, and a cut-off.
 
-    Designed by sampling its response under a Hann window. So many taps tell apart what lies a 32nd of the rate apart:
+    Designed by sampling its response under a Hann window. So many taps resolve what lies a 32nd of the rate apart:
     at 44.1 kHz a tilt levels off below 1 kHz.
     """
     frequencies = np.fft.rfftfreq(1024, 1 / sample_rate_hz)

@@ -20,7 +20,7 @@ from .examples import Examples, TrainingExamples, Windows, piece_of
 from .prepared import Part, Prepared, Track
 
 ROW = 1 << 12  # samples; whole rows are fetched, then shifted
-AHEAD = 32  # batches that are drawn before they are asked for
+AHEAD = 32  # batches that are drawn before they are needed
 
 Drawn = dict[str, np.ndarray]
 """Drawn parts as arrays of P slots: `row` (of the cache, where the part begins), `start` (where its sources start) and
@@ -81,7 +81,7 @@ def drawn_batches(
     first: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Drawn]]:
-    """Endless batches of what `training_batches` would hold, as numbers; each in a tuple, as Keras wants them.
+    """Endless batches of what `training_batches` would hold, as numbers; each in a tuple, as Keras takes them.
 
     A thread draws the next ones while the device computes.
     """
@@ -140,6 +140,7 @@ class Mixer(keras.layers.Layer):
         )
 
     def call(self, drawn: dict[str, Any]) -> dict[str, Any]:
+        """Mixes a batch of drawn numbers, on the device, into the examples that they describe."""
         slots, batch = self.slots, ops.shape(drawn["gain"])[0]
         described = {name: array for name, array in drawn.items() if name in self.shapes}
         of_parts = {name: array for name, array in drawn.items() if name not in described}

@@ -29,7 +29,7 @@ OGG_HEADER_BYTES = 27
 class SoundBytes(NamedTuple):
     """The bytes of a file's samples, `start` to `end`, how many the header declares, and the format's byte order.
 
-    `declared` is negative where the header says that their number is unknown.
+    `declared` is negative where the header states that their number is unknown.
     """
 
     start: int
@@ -39,7 +39,7 @@ class SoundBytes(NamedTuple):
 
     @property
     def surplus(self) -> int:
-        """How many more bytes there are than declared; 0 or less where the header is right or does not know."""
+        """How many more bytes there are than declared; 0 or less where the header is right or gives no number."""
         return self.end - self.start - self.declared if self.declared >= 0 else 0
 
 
@@ -91,11 +91,11 @@ _LAYOUTS = {
 def sound_bytes(path: Path) -> SoundBytes | None:
     """Where the samples of a wav (RIFX, RF64, BW64), W64, aiff, au or caf lie; None for any other file.
 
-    They end where the header says if chunks follow there, or nothing; a size of 32 bits may lack any multiple of 4 GiB.
-    Otherwise they end with the file.
+    They end where the header states if chunks follow there, or nothing; a size of 32 bits may lack any multiple of
+    4 GiB. Otherwise they end with the file.
 
     Raises:
-        ValueError: if the file is shorter than its header says.
+        ValueError: if the file is shorter than its header states.
     """
     with path.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
@@ -194,7 +194,7 @@ def ogg_streams(path: Path) -> list[tuple[int, int]]:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
             starts, page, begins = [], 0, False
             while (page := pages.find(b"OggS\0", page)) >= 0:
-                # The header's last byte says how many bytes follow of which each says how long a part of the page is.
+                # The header's last byte is the number of bytes that follow, the lengths of the page's parts.
                 parts = page + OGG_HEADER_BYTES
                 content = parts + int.from_bytes(pages[parts - 1 : parts])
                 end = content + sum(pages[parts:content])

@@ -19,7 +19,7 @@ SHORT_PACKETS = 2  # the same for an mp3: encoders do not agree on which of its 
 
 # How what is no sound between the frames of an mp3 begins: two files were joined.
 TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
-# In the packet before the first of sound, in which an encoder says how many there are.
+# In the packet before the first of sound, in which an encoder writes how many there are.
 COUNT = re.compile(rb"(?:Xing|Info)\0\0\0[\x01\x03\x05\x07\x09\x0b\x0d\x0f](.{4})", re.DOTALL)
 COUNT_BYTES = 2048  # the longest such packet
 
@@ -41,7 +41,7 @@ def media_header(path: Path, stream: int) -> tuple[int, int, str]:
 def media_samples(path: Path, stream: int) -> int:
     """The samples per channel of one audio stream: decoded and counted, once as long as the file does not change.
 
-    No container says it reliably: the times in it are rounded, or guessed, or another stream's.
+    No container holds it reliably: the times in it are rounded, or guessed, or another stream's.
 
     Raises:
         ValueError: as `media_blocks`, and if there are none.
@@ -61,7 +61,7 @@ def _counted(path: Path, stream: int, state: tuple[int, ...]) -> int:
 def media_blocks(path: Path, stream: int) -> Iterator[np.ndarray]:
     """The samples of one audio stream as float32 blocks `(t, C)`, a block a frame of the codec.
 
-    What an encoder put before the first sample and after the last is left out, where the container says how much it is.
+    What an encoder put before the first sample and after the last is left out, where the container gives its length.
 
     Raises:
         ValueError: as `media_header`, and if decoding fails, the format changes, or the file ends before its time.
@@ -129,7 +129,7 @@ def _decoded(
 
 @contextmanager
 def _opened(path: Path, stream: int) -> Iterator[tuple[InputContainer, AudioStream, int | None]]:
-    """A file, one of its audio streams, and for an mp3 how many packets it has at least, if it says so."""
+    """A file, one of its audio streams, and for an mp3 how many packets it has at least, if that is in it."""
     # With its protocol named, no part of a file's name is taken for one; nothing but files is ever opened.
     url, options = f"file:{path}", {"protocol_whitelist": "file"}
     promised_packets = None
@@ -149,14 +149,14 @@ def _opened(path: Path, stream: int) -> Iterator[tuple[InputContainer, AudioStre
             counts = list(COUNT.finditer(file.read(min(first.pos, COUNT_BYTES) + first.size)))
         if counts:
             promised_packets = int.from_bytes(counts[-1][1]) - SHORT_PACKETS
-        if COUNT.search(bytes(first)):  # FFmpeg does not know it behind what is no sound, and takes it for sound
+        if COUNT.search(bytes(first)):  # FFmpeg does not recognise it behind what is no sound, and takes it for sound
             options["skip_initial_bytes"] = str(first.pos)
     with av.open(url, options=options) as container:
         yield container, container.streams.audio[stream], promised_packets
 
 
 def _last_samples(frame: av.AudioFrame, container: InputContainer, audio: AudioStream) -> int:
-    """How many samples of the last frame are sound: an mp4 says by its duration where padding begins."""
+    """How many samples of the last frame are sound: an mp4's duration ends where padding begins."""
     samples_a_tick = (audio.time_base or 0) * audio.codec_context.sample_rate
     if _is_mp4(container) and frame.duration and samples_a_tick == int(samples_a_tick):
         return min(frame.samples, frame.duration * int(samples_a_tick))
@@ -164,7 +164,7 @@ def _last_samples(frame: av.AudioFrame, container: InputContainer, audio: AudioS
 
 
 def _promised_seconds(container: InputContainer, audio: AudioStream) -> float:
-    """When the header says that the stream ends; 0 where that is a guess, or another stream's end."""
+    """When the stream ends by its header; 0 where that is a guess, or another stream's end."""
     if audio.duration and audio.time_base and _is_mp4(container):
         return float(audio.duration * audio.time_base)
     known = "matroska" in container.format.name and len(container.streams) == 1

@@ -59,7 +59,7 @@ def track_batches(windows: Windows, batch_size: int, share: tuple[int, int] = (0
 
 
 def _batch(of: Examples, batch_size: int | None) -> Callable:
-    """The function (first number, one past the last) -> batch, with the shapes that a numpy function cannot tell."""
+    """The function (first number, one past the last) -> batch, with shapes, which numpy functions do not declare."""
     shapes = of.shapes
 
     def read(start: np.ndarray, end: np.ndarray) -> list[np.ndarray]:

@@ -6,7 +6,6 @@ line a track; the manifest is written last. Killed at any moment, the same call 
 
 import json
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from Files import Output, whole_file
@@ -69,20 +68,18 @@ def prepare(
     output.require_free([MANIFEST, *(name for track in waiting for name in track.stems)])
     with whole_file(out / JOURNAL) as partial:
         partial.write_text("".join(_line(row) for row in [_header(sample_rate_hz, channels), *done.values()]))
-    output.remove([MANIFEST])  # after the journal: one of the two always says what this folder is
+    output.remove([MANIFEST])  # after the journal: one of the two always marks what this folder is
     faults: list[str] = []
     remarks: list[Remark] = []
     jobs = [(track, out, sample_rate_hz, channels) for track in waiting]
     for count, job in enumerate(in_parallel(prepare_track, jobs, workers, scheduler), 1):
         try:
-            record, said = job.result()
+            record, remarked = job.result()
         except (ValueError, FileNotFoundError, FileExistsError) as error:
             faults += str(error).split("\n")
-        except BrokenProcessPool:
-            raise OSError("a worker was killed (is there enough memory?); the same command goes on from here") from None
         else:
             done[record.name] = record
-            remarks += said
+            remarks += remarked
             with (out / JOURNAL).open("a") as journal:
                 journal.write(_line(record))
         progress(len(tracks) - len(waiting) + count, len(tracks))
@@ -154,7 +151,7 @@ def _is_current(record: Track | None, track: SourceTrack, out: Path) -> bool:
 
 
 def _is_unchanged(part: Part, source: SourcePart) -> bool:
-    """Which span of its file a part is, no record says: a reader of spans names its tracks by them."""
+    """Which span of its file a part is, no record holds: a reader of spans names its tracks by them."""
     stat = source.path.stat()
     origin = part.audio.origin
     return origin is not None and (stat.st_size, stat.st_mtime_ns) == (origin.bytes, origin.mtime_ns)

@@ -148,7 +148,7 @@ class Track(pydantic.BaseModel, frozen=True, extra="forbid"):
 
 
 class Manifest(pydantic.BaseModel, frozen=True, extra="forbid"):
-    """What the folder of a prepared data set holds. A manifest of format 1, which knew audio alone, is read as well."""
+    """What the folder of a prepared data set holds. A manifest of format 1, of audio alone, is read as well."""
 
     format: Literal[2] = 2
     sample_rate_hz: int
@@ -189,7 +189,7 @@ class Prepared:
     """A prepared data set, opened for reading.
 
     Args:
-        root: the folder that `Prepare.py` made, or where it was copied to: an address that fsspec knows, such as
+        root: the folder that `Prepare.py` made, or where it was copied to: an address that fsspec opens, such as
             gs://bucket/prepared or s3://bucket/prepared.
 
     Raises:
@@ -216,7 +216,7 @@ class Prepared:
         self.channels = self.manifest.channels
 
     def split(self, name: str, parts: tuple[int, ...] = ()) -> tuple[Track, ...]:
-        """The tracks of a split, in order; only those of so many parts where that is said.
+        """The tracks of a split, in order; only those of so many parts where that is given.
 
         Raises:
             ValueError: if there are none (what exists is named), or a stem is missing or cut short.

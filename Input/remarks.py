@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-FEW = 3  # so many are told one by one
+FEW = 3  # so many are named one by one
 
 _ONE = {
     "clipped": "{where}: {amount:.0f} samples beyond full scale were clipped",

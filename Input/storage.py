@@ -20,7 +20,7 @@ def storage(address: Path | str) -> Storage:
     """The folder at a path or at an address such as gs://bucket/prepared.
 
     Raises:
-        ValueError: if the address is of a kind that fsspec does not know, or whose package is not installed.
+        ValueError: if the address is of a kind that fsspec does not open, or whose package is not installed.
     """
     if "://" not in str(address):
         return LocalFolder(Path(address))
@@ -50,7 +50,7 @@ class LocalFolder:
 
 
 class RemoteFolder:
-    """A folder of a file system of fsspec: one listing tells all sizes, and each reading is one request."""
+    """A folder of a file system of fsspec: one listing holds all sizes, and each reading is one request."""
 
     def __init__(self, files: Any, root: str):
         self.files, self.root = files, root.rstrip("/")

@@ -44,7 +44,7 @@ class SourcePart:
 class SourceTrack:
     """A track before preparation.
 
-    `mixture` is the recorded one (number 0, instrument `mixture`), if there is one. `combined` says that the parts are
+    `mixture` is the recorded one (number 0, instrument `mixture`), if there is one. `combined`: the parts are
     different recordings that never sounded together: all are cut to the shortest.
     """
 

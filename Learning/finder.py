@@ -46,6 +46,7 @@ def range_test(model: keras.Model, batches: Any, steps: int, progress: Callable[
 
     class Keep(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            """Keeps the step's loss; ends the training where it is no number."""
             found[epoch] = logs["loss"]
             progress(epoch + 1)
             self.model.stop_training = not np.isfinite(found[epoch])

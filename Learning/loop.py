@@ -86,12 +86,18 @@ class Loop(keras.callbacks.Callback):
         self.resumes = course.step % rules.checkpoint_every > 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Begins a piece of the training, or goes on in the middle of one."""
         self.first_step = self.course.step
         if self.resumes:  # in the middle of a piece: its running mean goes on
             restore_metrics(self.state_path, self.network, self.model)
             self.resumes = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Keeps the step's loss to be looked at; stops, with everything saved, where that is asked for.
+
+        Raises:
+            Interrupted: if it stops.
+        """
         step = self.first_step + batch + 1
         self.unseen.append((step, logs["loss"]))
         for watcher in self.watchers:
@@ -106,6 +112,11 @@ class Loop(keras.callbacks.Callback):
             raise Interrupted(f"stopped at step {step}; the same command goes on from there")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Ends a piece: validates where it is time to, saves, and stops after the last step or where it is asked to.
+
+        Raises:
+            Interrupted: if it stops before the last step because it was asked to.
+        """
         self._look()
         self.course.losses.append(float(logs["loss"]))
         if self.course.step % self.rules.validate_every == 0:

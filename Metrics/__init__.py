@@ -39,7 +39,7 @@ Anchors: every score stands beside those of two estimates that separate nothing:
 it plays alone. Trivial pairs stay in the files and count in no aggregate. Where the mixture is not known, it has no
 scores, and there is neither SI-SDRi nor leakage.
 
-Every one of these takes a shift in time for an error: `best_alignment` tells whether there is one.
+Every one of these takes a shift in time for an error: `best_alignment` finds whether there is one.
 
 Aggregations (`summarise` names them in its column `aggregation`)
 ------------
@@ -78,7 +78,7 @@ from .signals import liveliest, sounding_sources
 from .spectral import log_spectral_distance_db
 from .spectrograms import separation_figure, spectrogram_grid
 from .summary import TRIVIAL_DB, summarise
-from .tables import markdown_table, run_table, source_table, table
+from .tables import run_table, source_table, summary_notes, summary_tables, table
 
 __all__ = [
     "Alignment",
@@ -104,7 +104,6 @@ __all__ = [
     "loss_curve",
     "loss_curves",
     "rate_curve",
-    "markdown_table",
     "museval_json",
     "oracle_estimates",
     "paired_difference",
@@ -125,6 +124,8 @@ __all__ = [
     "source_table",
     "spectrogram_grid",
     "summarise",
+    "summary_notes",
+    "summary_tables",
     "table",
     "track_scores",
     "usdr",

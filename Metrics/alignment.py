@@ -33,7 +33,7 @@ def best_alignment(references: ArrayLike, estimates: ArrayLike, sample_rate_hz: 
     next to nothing of its reference, and comes nearer to it by chance.
 
     A steady tone is nearest at any of its periods, and an estimate in which another source is as loud and in tune may
-    be by its phase: that several sources have one delay says more than one source's rise.
+    be by its phase: that several sources have one delay is better evidence than one source's rise.
 
     Args:
         references: true sources (T, S, C).

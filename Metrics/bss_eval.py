@@ -63,7 +63,7 @@ def bss_eval(
     Numbers are museval's within 1e-5 dB wherever museval gives the same, to 1e-6 dB, for the same signals 1.1 times as
     loud. It does not where the references nearly depend on each other: two equal channels, or an empty top band as
     resampling leaves it in float signals (16-bit files have enough noise there). For such references the reciprocal
-    condition is low. Below 1e-13 a `UserWarning` tells it, and the result always holds it.
+    condition is low. Below 1e-13 a `UserWarning` is raised; the result always holds it.
 
     Memory does not grow with the length of the signals. Beside them it is some hundred MB at most, and only what lies
     below the condition of 1e-13 may need (512 S C)^2 numbers more.

@@ -1,4 +1,4 @@
-"""Separators that are told the true sources: what masks of the spectrum can reach at best."""
+"""Separators that are given the true sources: what masks of the spectrum can reach at best."""
 
 from collections.abc import Iterator, Sequence
 

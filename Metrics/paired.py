@@ -8,11 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from .signals import Array
 from .summary import trivial_rows
-
-RESAMPLES = 10_000
-LEVEL = 0.95
 
 
 class Paired(NamedTuple):
@@ -68,10 +64,20 @@ def paired_difference(first: ArrayLike, second: ArrayLike) -> Paired:
     difference = difference[np.isfinite(difference)]
     if not difference.size:
         return Paired(0, *[np.nan] * 5)
-    low, high = _interval(difference)
+    low = high = np.nan
+    if difference.size > 1:
+        # `rng`, the newer name of `random_state`, is unknown to SciPy 1.14.
+        low, high = stats.bootstrap(
+            (difference,),
+            np.mean,
+            n_resamples=10_000,
+            confidence_level=0.95,
+            method="percentile",
+            random_state=np.random.default_rng(0),
+        ).confidence_interval
     # Without a difference there is nothing to rank.
     p = float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
-    return Paired(difference.size, float(difference.mean()), low, high, float(np.median(difference)), p)
+    return Paired(difference.size, float(difference.mean()), float(low), float(high), float(np.median(difference)), p)
 
 
 def compare_runs(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -103,7 +109,7 @@ PROBE_NOTE = (
 
 
 def probe_changes(by_probe: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """How SDR and leakage change with what a separator is told: whether it listens.
+    """How SDR and leakage change with the labels that a separator is given: whether it uses them.
 
     Args:
         by_probe: rows of `score_track` by the name of a probe; "" for the truth.
@@ -128,7 +134,7 @@ def probe_changes(by_probe: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def probe_table(changes: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of a table of `probe_changes`."""
-    headings = ["told", "SDR", "change", "p", "leaked %", "change", "p", "tracks"]
+    headings = ["given", "SDR", "change", "p", "leaked %", "change", "p", "tracks"]
     cells = []
     for probe, rows in changes.groupby("probe", sort=False):
         sdr, leaked = (rows[rows["metric"] == metric].iloc[0] for metric in ("SDR", "leaked"))
@@ -157,12 +163,3 @@ def _leaked_percent(rows: pd.DataFrame) -> pd.Series:
     leakage = rows[rows["metric"] == "leakage"]
     leaked = 100 * 10 ** (leakage["value"] / 10)
     return leaked.groupby(leakage["track"]).sum()
-
-
-def _interval(difference: Array) -> tuple[float, float]:
-    if difference.size < 2 or not np.ptp(difference):
-        same = float(difference[0]) if difference.size > 1 else np.nan
-        return same, same
-    draws = np.random.default_rng(0).integers(difference.size, size=(RESAMPLES, difference.size))
-    low, high = np.quantile(difference[draws].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

@@ -15,7 +15,7 @@ from .figures import DOTS_PER_INCH, INK, note, readable, save_figure
 from .signals import Array
 from .summary import ALL, trivial_rows
 
-# From the palette of Okabe and Ito: told apart with every kind of colour vision, and in grey.
+# From the palette of Okabe and Ito: distinct with every kind of colour vision, and in grey.
 MIXTURE_COLOUR = "#E69F00"
 RUN_COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
 PANELS = {"SI-SDR": "of tracks", "SDR": "of frames"}
@@ -29,7 +29,7 @@ def score_boxplot(rows: pd.DataFrame, path: str | Path) -> None:
     Sources are sorted by the first run's median SI-SDR, or SDR where they have none; all sources together stand last. A
     box spans the quartiles, the line in it is the median, the whiskers reach the 5th and the 95th percentile; up to 30
     values are drawn as dots too. NaN, infinite values and trivial pairs (see `summarise`) are left out; where nothing
-    is left, the picture says so.
+    is left, that is written in the picture.
 
     Args:
         rows: rows of `score_track`, of one run or several; where they hold no scores of a mixture, it has no boxes.

@@ -2,7 +2,7 @@
 
 The references' delayed copies span a space; the filters are the coordinates of an estimate's projection onto it. They
 solve `G X = D`: G holds the inner products of all delayed references with each other, D those with the estimates. G is
-block Toeplitz, so one matrix of correlations per delay says it all.
+block Toeplitz, so one matrix of correlations per delay is all of it.
 
 Axes here: L delays (the filters' taps), P channels of all references, M channels of all estimates, and any batch axes
 in front of `(L, P, P)` and `(L, P, M)`.

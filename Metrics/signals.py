@@ -45,7 +45,7 @@ def checked(name: str, signals: ArrayLike) -> Array:
     """Signals (T, S, C) as an array.
 
     Raises:
-        ValueError: another number of axes, nothing in it, or NaN or infinity; `name` says whose fault it is.
+        ValueError: another number of axes, nothing in it, or NaN or infinity; `name` stands in the message.
     """
     signals = np.asarray(signals)
     if signals.ndim != 3 or not signals.size:
@@ -137,13 +137,13 @@ def _sounds_to_museval(signals: Array) -> NDArray[np.bool_]:
 
 
 def _any(sounds: Callable[[Array], NDArray[np.bool_]], signals: Array) -> NDArray[np.bool_]:
-    """(S,): True where a sample sounds. Most sources are heard at once, and no more is looked at than it takes."""
-    heard = np.zeros(signals.shape[1], dtype=bool)
+    """(S,): True where a sample sounds. Most sources sound in the first block, and no more are read than it takes."""
+    sounding = np.zeros(signals.shape[1], dtype=bool)
     for (block,) in blocks(signals):
-        heard |= sounds(block).any(axis=(0, 2))
-        if heard.all():
+        sounding |= sounds(block).any(axis=(0, 2))
+        if sounding.all():
             break
-    return heard
+    return sounding
 
 
 def blocks(*signals: Array) -> Iterator[tuple[Array, ...]]:

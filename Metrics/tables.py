@@ -1,4 +1,4 @@
-"""Summaries as tables: for a screen, in Markdown, and of several runs."""
+"""Summaries as tables: for a screen, as headings and cells, and of several runs."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -81,21 +81,43 @@ def table(summary: pd.DataFrame) -> str:
         summary: what `summarise` gives.
     """
     lines = [line for columns in _tables(summary) for line in (*_lines(summary, columns), "")]
-    return "\n".join([*lines, *(wrapped for note in _notes(summary) for wrapped in textwrap.wrap(note, SCREEN_WIDTH))])
+    notes = [line for note in summary_notes(summary) for line in textwrap.wrap(note, SCREEN_WIDTH)]
+    return "\n".join([*lines, *notes])
 
 
-def markdown_table(summary: pd.DataFrame) -> str:
-    """The same in Markdown.
+def summary_tables(summary: pd.DataFrame) -> list[tuple[list[str], list[list[str]]]]:
+    """Headings and cells of the same tables.
 
     Args:
         summary: what `summarise` gives.
     """
-    lines: list[str] = []
-    for columns in _tables(summary):
-        headings = ["source", *(f"{column.group} {column.heading}".strip() for column in columns)]
-        rows = [headings, ["---", *["---:"] * len(columns)], *_cells(summary, columns)]
-        lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]
-    return "\n".join([*lines, " ".join(_notes(summary))])
+    return [
+        (["source", *(f"{column.group} {column.heading}".strip() for column in columns)], _cells(summary, columns))
+        for columns in _tables(summary)
+    ]
+
+
+def summary_notes(summary: pd.DataFrame) -> list[str]:
+    """What the numbers in a summary's tables are, a sentence each; and which pairs are left out.
+
+    Args:
+        summary: what `summarise` gives.
+    """
+    trivial = summary.loc[summary["source"] == ALL, "trivial"].max()
+    shown = {column.key[1] for columns in _tables(summary) for column in columns}
+    methods = {column.key[0] for columns in _tables(summary) for column in columns}
+    notes = [
+        "Medians in dB: SDR over all frames of 1 s, the other metrics over tracks.",
+        "Leakage: energy emitted for absent sources, relative to the mixture.",
+        *(f"{name.capitalize()}: {definition}." for name, definition in AGGREGATIONS.items()),
+        *(note for name, note in NOTES.items() if name in shown | methods),
+    ]
+    if not ("mixture" in set(summary["method"]) or "leakage" in set(summary["metric"])):
+        notes.append("The mixture is not known: there is no improvement over it.")
+    if trivial:
+        pairs = "pair" if trivial == 1 else "pairs"
+        notes.append(f"Left out as trivial: {trivial} {pairs} of track and source whose mixture is that source alone.")
+    return notes
 
 
 RUN_COLUMNS = (
@@ -225,21 +247,3 @@ def _column_groups(columns: Sequence[Column]) -> Iterator[tuple[str, int]]:
 def _group_heading(group: str, columns: int) -> str:
     width = columns * COLUMN_WIDTH
     return " " + f" {group} ".center(width - 1, "-") if group else " " * width
-
-
-def _notes(summary: pd.DataFrame) -> list[str]:
-    trivial = summary.loc[summary["source"] == ALL, "trivial"].max()
-    shown = {column.key[1] for columns in _tables(summary) for column in columns}
-    methods = {column.key[0] for columns in _tables(summary) for column in columns}
-    notes = [
-        "Medians in dB: SDR over all frames of 1 s, the other metrics over tracks.",
-        "Leakage: energy emitted for absent sources, relative to the mixture.",
-        *(f"{name.capitalize()}: {definition}." for name, definition in AGGREGATIONS.items()),
-        *(note for name, note in NOTES.items() if name in shown | methods),
-    ]
-    if not ("mixture" in set(summary["method"]) or "leakage" in set(summary["metric"])):
-        notes.append("The mixture is not known: there is no improvement over it.")
-    if trivial:
-        pairs = "pair" if trivial == 1 else "pairs"
-        notes.append(f"Left out as trivial: {trivial} {pairs} of track and source whose mixture is that source alone.")
-    return notes

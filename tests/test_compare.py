@@ -155,6 +155,14 @@ def test_tracks_that_not_all_have_are_left_out_and_named(runs):
     assert "1 track(s) that not all have are left out: a." in scores.note
 
 
+def test_the_difference_of_one_track_has_no_interval(runs):
+    one = make_run("one", 1.0, {"seed": 1}, tracks=TRACKS[:1])
+    [table] = [each for each in Compare.compare([*runs, one], "test", Path("out")) if each.title.startswith("Paired")]
+    [row] = [dict(zip(table.headings, row, strict=True)) for row in table.rows if row[:2] == ["one - first", "SDR"]]
+    assert float(row["mean"]) == float(row["median"]) < 0
+    assert (row["95 % interval"], row["p"], row["tracks"]) == ("-", "1", "1")
+
+
 class Page(HTMLParser):
     """What a page holds; raises where its elements are not closed in order."""
 

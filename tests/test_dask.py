@@ -1,13 +1,17 @@
 """Tracks are scored and prepared by a real Dask cluster of two workers, to the same bytes as on one machine."""
 
 import os
+import signal
 from pathlib import Path
+
+from Input.workers import KILLED
 
 import numpy as np
 import pytest
 import soundfile
 from scripts import ROOT, call
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 RATE_HZ = 8_000
 
@@ -19,9 +23,13 @@ def cluster():
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
-        with distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as started:
+        # No second attempt at what kills a worker; there are three unless it is asked for fewer.
+        with (
+            dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            ) as started,
+        ):
             yield started.scheduler_address
     finally:
         for name, value in before.items():
@@ -36,10 +44,10 @@ def stems(tmp_path, monkeypatch):
     for track in "abcd":
         for source in ("bass", "vocals"):
             sound = random.standard_normal((20_000, 1)) / 10
-            for root, signal in (("stems", sound), ("mine", sound + random.standard_normal((20_000, 1)) / 30)):
+            for root, stem in (("stems", sound), ("mine", sound + random.standard_normal((20_000, 1)) / 30)):
                 path = Path(root, track, f"{source}.wav")
                 path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, signal, RATE_HZ, "PCM_16")
+                soundfile.write(path, stem, RATE_HZ, "PCM_16")
     return tmp_path
 
 
@@ -63,3 +71,25 @@ def test_a_scheduler_that_does_not_answer_is_one_line(stems, capsys, monkeypatch
     words = ("with", "estimates=mine", "references=stems", "out=scores", "scheduler=tcp://127.0.0.1:9")
     assert call("Evaluate.py", *words) == 1
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "address", "called"),
+    [
+        (
+            "Evaluate.py",
+            ("with", "estimates=mine", "references=stems", "out=scores"),
+            "scheduler={}",
+            "evaluation.score",
+        ),
+        ("Prepare.py", ("stems", "stems", "prepared"), "--scheduler={}", "preparation.prepare_track"),
+    ],
+)
+def test_a_worker_of_a_cluster_that_is_killed_is_one_line(
+    stems, cluster, monkeypatch, capsys, script, words, address, called
+):
+    floor = "Actions" if script == "Evaluate.py" else "Input"
+    monkeypatch.setattr(f"{floor}.{called}", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    assert call(script, *words, address.format(cluster)) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert lines == [f"{script}: error: {KILLED}"]

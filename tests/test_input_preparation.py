@@ -485,7 +485,7 @@ def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_worker_that_is_killed_is_one_line_and_the_next_call_goes_on(tmp_path, monkeypatch):
+def test_after_a_worker_was_killed_the_next_call_goes_on(tmp_path, monkeypatch):
     given = tracks(tmp_path / "in")
     monkeypatch.setattr("Input.preparation.prepare_track", die)
     with pytest.raises(OSError, match="a worker was killed .*the same command goes on"):

@@ -256,7 +256,8 @@ def test_the_command_cuts_ranges_to_the_sample_and_combines_what_is_tested(tmp_p
     Prepare.main(
         ["solos", str(root), str(out), "--ranges", str(table), "--sample-rate", str(RATE_HZ), "--workers", "1"]
     )
-    said = capsys.readouterr().out
+    said, bars = capsys.readouterr()
+    assert "reading: 100%" in bars and "12/12" in bars
     prepared = Prepared(out)
     assert Counter(track.split for track in prepared.manifest.tracks)["train"] == 6
     for track in prepared.manifest.tracks:

@@ -20,7 +20,7 @@ FLOORS = {  # folder or file: what it may import besides the standard library an
     "Config.py": {"Input", "Learning", "Models", "Options", "pydantic"},
     "Actions": {"Actions", "Claims", "Config", "Files", "Options", "Runs", "Utils"}
     | {"Input", "Learning", "Metrics", "Models"}
-    | {"joblib", "keras", "matplotlib", "mido", "numpy", "pandas", "pydantic", "scipy", "soundfile", "soxr"},
+    | {"keras", "matplotlib", "mido", "numpy", "pandas", "pydantic", "scipy", "soundfile", "soxr"},
     "Experiment.py": {"Claims", "Config", "Files", "Options", "Runs", "sacred"},
     "Claims.py": {"Config", "Files", "Options", "Runs", "Utils"},
     "Runs.py": {"Files"},
@@ -33,7 +33,7 @@ ROOMS = {  # what a single module may import beyond its floor: tf.data, and what
     "Input/pretraining/pipeline.py": {"tensorflow"},
     "Input/device.py": {"keras"},
     "Learning/devices.py": {"jax"},
-    "Input/workers.py": {"distributed"},
+    "Input/workers.py": {"distributed", "joblib"},
 }
 SHARED = {
     "Actions",

@@ -128,14 +128,13 @@ def test_the_table(summary):
     assert Metrics.table(summary) == TEXT
 
 
-def test_the_markdown_table_says_the_same(summary):
-    *tables, notes = Metrics.markdown_table(summary).split("\n\n")
-    for markdown, text, columns in zip(tables, (TABLE, AGGREGATES), (11, 9), strict=True):
-        cells = [line.strip("|").split("|") for line in markdown.splitlines()]
-        assert {len(line) for line in cells} == {columns}
-        assert [" ".join(cell.split()) for cell in cells[2]] == text.splitlines()[3].split()
-        assert [line[0].strip() for line in cells[2:]] == ["cl", "vn", "all"]
-    assert notes == " ".join(NOTES.splitlines())
+def test_headings_and_cells_say_the_same(summary):
+    tables = Metrics.summary_tables(summary)
+    for (headings, cells), text, columns in zip(tables, (TABLE, AGGREGATES), (11, 9), strict=True):
+        assert {len(headings), *map(len, cells)} == {columns}
+        assert cells[0] == text.splitlines()[3].split()
+        assert [row[0] for row in cells] == ["cl", "vn", "all"]
+    assert " ".join(Metrics.summary_notes(summary)) == " ".join(NOTES.splitlines())
 
 
 def test_more_metrics_have_a_table_of_their_own_with_the_columns_that_are_there():
@@ -158,9 +157,9 @@ def test_more_metrics_have_a_table_of_their_own_with_the_columns_that_are_there(
         ["-", "-4.00", "1.00", "12.00", "-61.00"],
     ]
     assert ["ISR" in notes, "LSD:" in notes, "PES:" in notes] == [True] * 3
-    cells = [line.strip("| ").split(" | ") for line in Metrics.markdown_table(summary).split("\n\n")[2].splitlines()]
-    assert cells[0] == ["source", "ISR model", "SIR model", "SIR mixture", "LSD model", "PES"]
-    assert cells[2] == ["cl", "2.50", "-", "-", "-", "-"]
+    headings, cells = Metrics.summary_tables(summary)[2]
+    assert headings == ["source", "ISR model", "SIR model", "SIR mixture", "LSD model", "PES"]
+    assert cells[0] == ["cl", "2.50", "-", "-", "-", "-"]
     frames = summary.set_index(["source", "method", "metric", "aggregation"])
     assert frames.loc[("cl", "estimate", "ISR", "track medians"), "median"] == 2.5
     assert ("vn", "estimate", "LSD", "frames") not in frames.index

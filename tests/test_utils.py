@@ -164,10 +164,14 @@ def test_a_terminal_gets_a_bar(monkeypatch):
 
 
 def test_a_table_is_markdown_with_numbers_to_the_right():
-    table = Utils.markdown_table(("name", "kind", "weights"), [["a", "long kind", "7"], ["bcdef", "b", "1,234,567"]])
+    rows = [["a|b", "3 levels?", "-inf", "7"], ["12", "b", "-", "1,234"], ["c", "", "+0.1 (-1 to 2)", ""]]
+    table = Utils.markdown_table(("name", "kind", "change", "p"), rows)
     assert table.splitlines() == [
-        "| name  | kind      |   weights |",
-        "| ----- | --------- | --------: |",
-        "| a     | long kind |         7 |",
-        "| bcdef | b         | 1,234,567 |",
+        r"| name | kind      |         change |     p |",
+        r"| ---- | --------- | -------------: | ----: |",
+        r"| a\|b | 3 levels? |           -inf |     7 |",
+        r"| 12   | b         |              - | 1,234 |",
+        r"| c    |           | +0.1 (-1 to 2) |       |",
     ]
+    rule = Utils.markdown_table(("n", "p"), [["a", "1"]]).splitlines()[1]
+    assert rule == "| --- | --: |"  # a colon without a dash is no rule

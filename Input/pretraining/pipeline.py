@@ -40,7 +40,7 @@ def audioset_embeddings(paths: Sequence[Path], classes: Classes) -> tf.data.Data
         "labels": (13,) float32}. `id` is YouTube's, start and end are those of the clip in the video.
 
     Raises:
-        FileNotFoundError, ValueError: as this module says.
+        FileNotFoundError, ValueError: as in this module's docstring.
     """
     seconds = {key: tf.io.FixedLenFeature([], tf.float32) for key in ("start_time_seconds", "end_time_seconds")}
 
@@ -69,7 +69,7 @@ def youtube8m_frames(paths: Sequence[Path], classes: Classes) -> tf.data.Dataset
         YouTube-8M's, not YouTube's.
 
     Raises:
-        FileNotFoundError, ValueError: as this module says.
+        FileNotFoundError, ValueError: as in this module's docstring.
     """
 
     def element(record: tf.Tensor) -> Tensors:
@@ -91,7 +91,7 @@ def youtube8m_videos(paths: Sequence[Path], classes: Classes) -> tf.data.Dataset
         YouTube-8M's, not YouTube's.
 
     Raises:
-        FileNotFoundError, ValueError: as this module says.
+        FileNotFoundError, ValueError: as in this module's docstring.
     """
     means = {
         key: tf.io.FixedLenFeature([width], tf.float32) for key, width in (("mean_rgb", 1024), ("mean_audio", 128))
@@ -105,7 +105,7 @@ def youtube8m_videos(paths: Sequence[Path], classes: Classes) -> tf.data.Dataset
 
 
 def _sequence(record: tf.Tensor, context: Mapping[str, Any], widths: Mapping[str, int]) -> tuple[Tensors, Tensors]:
-    """What a SequenceExample says once, with the numbers of its labels, and its frames (F, width), dequantised."""
+    """What a SequenceExample holds once, with the numbers of its labels, and its frames (F, width), dequantised."""
     lists = {key: tf.io.FixedLenSequenceFeature([], tf.string) for key in widths}
     once, frames = tf.io.parse_single_sequence_example(record, {"labels": NUMBERS, **context}, lists)
     features = {}
@@ -158,7 +158,7 @@ def _elements(paths: Sequence[Path], element: Callable[[tf.Tensor], Tensors]) ->
 
 
 def _raise_named(names: Sequence[str], steps: Callable[[list[str]], tf.data.Dataset]) -> None:
-    """Reads one file after the other to the one that cannot be read, and says which it is and why."""
+    """Reads one file after the other to the one that cannot be read, whose name and fault the error holds."""
     for name in names:
         try:
             for _ in steps([name]):

@@ -9,7 +9,7 @@ Source: Montesinos, Slizovskaia, Haro 2020 (Solos, arXiv 2006.07931).
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Excerpt:
 
     @property
     def name(self) -> str:
-        """What tells it from all others."""
+        """A name that no other excerpt has."""
         span = "" if self.span_seconds is None else "_{:.2f}-{:.2f}".format(*self.span_seconds)
         return f"{self.instrument}_{self.recording}{span}"
 
@@ -43,6 +43,7 @@ def solo_tracks(
     validation: float = 0.1,
     test: float = 0.1,
     mix: Sequence[int] = (2, 3),
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[SourceTrack], list[str]]:
     """The tracks of a folder of solo recordings, and remarks.
 
@@ -56,6 +57,7 @@ def solo_tracks(
         validation: the share of each instrument's recordings for validation.
         test: the share of each instrument's recordings for test.
         mix: of how many parts the tracks for validation and test are, in turn.
+        progress: called with (recordings read, recordings in all): some are decoded to count their samples.
 
     Raises:
         FileNotFoundError: if `root` is missing or holds no recording.
@@ -65,7 +67,7 @@ def solo_tracks(
     """
     recordings, faults = _recordings(root)
     ranges, wrong = read_ranges(tables)
-    excerpts, unreadable = _excerpts(recordings, ranges)
+    excerpts, unreadable = _excerpts(recordings, ranges, progress)
     faults += wrong + unreadable
     splits: dict[str, str] = {}
     for instrument in sorted({excerpt.instrument for excerpt in excerpts}):
@@ -106,15 +108,19 @@ def _recordings(root: Path) -> tuple[dict[tuple[str, str], Path], list[str]]:
     return found, faults
 
 
-def _excerpts(recordings: dict[tuple[str, str], Path], ranges: Ranges) -> tuple[list[Excerpt], list[str]]:
+def _excerpts(
+    recordings: dict[tuple[str, str], Path], ranges: Ranges, progress: Callable[[int, int], None]
+) -> tuple[list[Excerpt], list[str]]:
     """What may be used of each recording; faults."""
     excerpts, faults = [], []
-    for (instrument, recording), path in recordings.items():
+    for done, ((instrument, recording), path) in enumerate(recordings.items(), 1):
         try:
             info = audio_info(path)
         except ValueError as error:
             faults.append(str(error))
             continue
+        finally:
+            progress(done, len(recordings))
         seconds = info.samples / info.sample_rate_hz
         for span in ranges.get((instrument, recording), [None]):
             start, end = span or (0.0, seconds)

@@ -32,7 +32,7 @@ class Published:
 PUBLISHED = {
     # Slizovskaia, Kim, Haro, Gomez (ICASSP 2019, arXiv 1811.01850): 40 pieces. Its lists were never published and are
     # lost; the code published with it counts 40 pieces up in two alphabetical runs, of 29 and of 11, which are taken
-    # for training and test. The paper says 30 and 10; its author remembers 11 for test.
+    # for training and test. The paper gives 30 and 10; its author remembers 11 for test.
     "icassp2019": Published(frozenset({1, 9, 13, 16, 18, 24, 28, 31, 35, 42, 44}), frozenset({2, 4, 5, 6})),
     # Gardner et al. (MT3, ICLR 2022, arXiv 2111.03017).
     "mt3": Published(frozenset({1, 2, 12, 13, 24, 25, 31, 38, 39})),
@@ -71,17 +71,17 @@ def urmp_tracks(root: Path, splits: str = "compositions") -> tuple[list[SourceTr
     remarks: list[str] = []
     for folder in folders:
         try:
-            track, said = _piece(folder, metadata.get(folder.name, {}))
+            track, remarked = _piece(folder, metadata.get(folder.name, {}))
         except ValueError as error:
             faults += str(error).split("\n")
         else:
             tracks.append(track)
-            remarks += said
+            remarks += remarked
     if faults:
         raise ValueError("\n".join(faults))
     if splits != "compositions":
-        tracks, said = _published(tracks, splits)
-        remarks += said
+        tracks, remarked = _published(tracks, splits)
+        remarks += remarked
     return tracks, remarks
 
 
@@ -138,8 +138,8 @@ def _published(tracks: list[SourceTrack], name: str) -> tuple[list[SourceTrack],
     if both:
         remarks.append(
             f"the split {name} is for comparison only: it divides {len(both)} composition(s) "
-            f"({', '.join(sorted(both))}), whose pieces share recordings, so that {len(shared)} test piece(s), "
-            f"such as {shared[0]}, have been heard in training"
+            f"({', '.join(sorted(both))}), whose pieces share recordings: those of {len(shared)} test piece(s), "
+            f"such as {shared[0]}, are in training too"
         )
     if len(kept) < len(tracks):
         remarks.append(f"the split {name} leaves out {', '.join(t.name for t in tracks if t not in kept)}")
