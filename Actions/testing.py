@@ -11,7 +11,7 @@ from Actions.data import Clip, Tested, opened, sources_of
 from Actions.run import Run
 from Files import Output
 from Input.prepared import Track
-from Input.probes import probed_labels
+from Input.probes import context_of, probed
 from Input.references import PreparedReferences
 from Input.sources import Sources
 from Input.stems import read_stems, write_clips, write_stems
@@ -34,15 +34,17 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
 
     Raises:
         FileNotFoundError, ValueError: if the run, its checkpoint, the data set or a split is missing, they do not
-            belong together, or a run without labels is probed.
+            belong together, or it is probed for a context that it does not receive.
         FileExistsError: if something that this program did not write is in the place of an estimate or a clip.
     """
     run = Run(config.run)
     data, loss = run.config.data, run.config.training.loss
-    if config.probes and "labels" not in run.config.model.received:
-        raise ValueError(
-            f"the run {config.run} receives no labels (model.conditioning=none): there is nothing to probe"
-        )
+    for context in map(context_of, config.probes):
+        if context not in run.config.model.received:
+            raise ValueError(
+                f"the run {config.run} receives no {context} (model.contexts.{context}.method=none): there is nothing "
+                "to probe"
+            )
     excerpt_samples = run.lengths.output_samples(data.output_samples)
     prepared, wanted = opened(config.prepared or data.prepared, config.run), sources_of(data)
     output = Output(config.run)
@@ -58,8 +60,7 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
         known = [wanted.known(wanted.classes(track)) for track in truth.tracks]
         for probe in ("", *config.probes):
             what = f"{split}, {probe}" if probe else split
-            labels = probed_labels(probe, names, [one["labels"] for one in known]) if probe else []
-            given = [{**one, "labels": probed} for one, probed in zip(known, labels, strict=True)] if probe else known
+            given = probed(probe, names, known) if probe else known
             out = Runs.estimates_dir(config.run, split, probe)
             below = Runs.estimates_dir("", split, probe).as_posix()
             # Estimates of other weights must not be taken for these; the sign that they are finished goes first.

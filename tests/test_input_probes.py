@@ -1,11 +1,21 @@
 """What a probe tells: true of every draw, and the same draw every time."""
 
-from Input.probes import PROBES, probed_labels
+from typing import get_args
+
+from Input.probes import Probe, context_of, probed
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+
+def probed_labels(probe: str, names, labels):
+    """The labels alone, which one other context accompanies unchanged."""
+    found = probed(probe, names, [{"labels": of_track, "notes": np.ones(2)} for of_track in labels])
+    assert all(np.array_equal(of_track["notes"], np.ones(2)) for of_track in found)
+    return [of_track["labels"] for of_track in found]
+
 
 NAMES = st.lists(st.text(max_size=12), min_size=2, max_size=6, unique=True)
 
@@ -48,7 +58,7 @@ def test_shuffled_labels_are_another_tracks_and_other_ones(split):
         assert any(np.array_equal(told, other) for other in labels)
 
 
-@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize("probe", get_args(Probe))
 @settings(deadline=None, max_examples=50)
 @given(split=splits())
 def test_a_probe_tells_the_same_each_time_as_float32_and_leaves_the_truth_alone(probe, split):
@@ -98,3 +108,20 @@ def test_labels_of_parts_are_exchanged_in_one_row_and_shuffled_among_tracks_of_a
     for true, other in zip(labels, probed_labels("shuffled_labels", names, labels), strict=True):
         assert other.shape == true.shape and not np.array_equal(other, true)
     assert all((told == 1).all() for told in probed_labels("all_labels", names, labels))
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (2, 7, 3)])
+def test_a_context_that_moves_is_withheld_shuffled_and_shifted_in_time(shape):
+    names = ["a", "b", "c"]
+    notes = [np.random.default_rng(number).random(shape).astype(np.float32) for number in range(3)]
+    known = [{"labels": np.ones(4, np.float32), "notes": one} for one in notes]
+    assert context_of("shifted_notes") == "notes" and context_of("wrong_label") == "labels"
+    for true, none, other, later in zip(
+        notes, *(probed(f"{kind}_notes", names, known) for kind in ("no", "shuffled", "shifted")), strict=True
+    ):
+        assert not none["notes"].any() and none["labels"].all()
+        assert not np.array_equal(other["notes"], true) and any(np.array_equal(other["notes"], each) for each in notes)
+        np.testing.assert_array_equal(later["notes"][..., 3:, :], true[..., :4, :])
+        np.testing.assert_array_equal(later["notes"][..., :3, :], true[..., 4:, :])
+    with pytest.raises(ValueError, match="shifted_labels: expected a context that moves"):
+        probed("shifted_labels", names, known)
