@@ -264,7 +264,7 @@ def test_another_network_keeps_what_all_networks_have_and_forgets_the_rest():
     [
         (
             {"network": "unet"},
-            "'model.network' must be one of wave_unet, unet_spectrogram, band_split, lstm_unet, recogniser; received 'u",
+            "'model.network' must be one of wave_unet, unet_spectrogram, band_split, lstm_unet, recogniser; received",
         ),
         ({"network": "band_split", "levels": 3}, "unknown key 'model.levels'"),
         ({"network": "unet_spectrogram", "sizes": 3}, "unknown key 'model.sizes'; did you mean 'model.size'?"),
