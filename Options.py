@@ -76,6 +76,13 @@ def _not_zero(jobs: int) -> int:
     return jobs
 
 
+def _bounds(value: Any) -> Any:
+    bounds = _split_commas(value)
+    if not isinstance(bounds, Mapping) and not (isinstance(bounds, (list, tuple)) and len(bounds) == 2):
+        raise ValueError("must be a lower and an upper bound, like 1,3")
+    return bounds
+
+
 def _rising(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
     if bounds[0] > bounds[1]:
         raise ValueError("must give the lower bound first")
@@ -96,7 +103,7 @@ Distinct = Annotated[tuple[T, ...], BeforeValidator(_split_commas), AfterValidat
 Names = Distinct[str]
 """Distinct names, given as a list or as `vn,vc`."""
 
-Range = Annotated[tuple[T, T], BeforeValidator(_split_commas), AfterValidator(_rising)]
+Range = Annotated[tuple[T, T], BeforeValidator(_bounds), AfterValidator(_rising)]
 """Lower and upper bound of what `T` says, given as a list or as `0.5,1`."""
 
 Odd = Annotated[int, Field(ge=1), AfterValidator(_odd)]

@@ -8,7 +8,7 @@ import Config
 import Metrics
 import Runs
 import Utils
-from Actions.data import Tested, configuration_of, opened, read_json, require_same_weights, sources_of
+from Actions.data import Tested, opened, read_json, require_same_weights, sources_of
 from Actions.run import Run, probabilities_of
 from Files import Output, sha256
 from Input.audio import audio_blocks
@@ -19,7 +19,6 @@ from Models.recognition import recognise
 import numpy as np
 import pandas as pd
 
-PROBABILITIES = "probabilities.csv"
 RECOGNISED = "recognised.csv"
 LISTED = 0.1  # less probable classes are not worth a word
 
@@ -27,10 +26,10 @@ LISTED = 0.1  # less probable classes are not worth a word
 def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
     """Computes which classes play in each window of every track of each split, with the run's best weights.
 
-    RUN/estimates/<split>/probabilities.csv gets a row a window and class.
+    RUN/estimates/<split>/recognised.csv gets a row a window and class, as `read` gives them.
 
     Yields:
-        The split, the mean of the run's loss over windows, and the folder of the estimates.
+        The split, the mean of the run's loss over windows, as in its validation, and the folder of the estimates.
 
     Raises:
         FileNotFoundError, ValueError: if the run, its checkpoint, the data set or a split is missing, they do not
@@ -39,35 +38,35 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
     """
     if config.probes:
         raise ValueError("probes are of a network's contexts. Received: a run that recognises, which has none")
-    run = Run(config.run)
+    run, output = Run(config.run), Output(config.run)
     data, loss = run.config.data, run.config.training.loss
-    prepared, wanted, output = (
-        opened(config.prepared or data.prepared, config.run),
-        sources_of(data),
-        Output(run.folder),
-    )
+    prepared, wanted = opened(config.prepared or data.prepared, config.run), sources_of(data)
     truths = {
         split: PreparedReferences(prepared, prepared.split(split, config.parts or data.parts)) for split in config.split
     }
     folders = {split: Runs.estimates_dir("", split).as_posix() for split in truths}
-    output.require_free([f"{below}/{name}" for below in folders.values() for name in (PROBABILITIES, Runs.TESTED)])
+    output.require_free([f"{below}/{name}" for below in folders.values() for name in (RECOGNISED, Runs.TESTED)])
     for split, truth in truths.items():
         below = folders[split]
         output.remove([f"{below}/{Runs.TESTED}"])  # the sign that estimates are finished goes first
         tables, losses = [], []
         for track in Utils.progress(truth.tracks, unit="track", label=f"recognising {split}"):
             mixture, references, rate_hz = truth.read(track, wanted, config.mixture)
-            windows = list(recognise(run.recogniser, run.lengths, [mixture]))
-            true = playing_in(references, [samples for _, samples in windows])
-            for (probabilities, _), one in zip(windows, true, strict=True):
-                losses.append(float(per_example(loss, {"playing": one[None]}, {"playing": probabilities[None]})[0]))
-            seconds = np.array([samples for _, samples in windows]) / rate_hz
-            table = pd.DataFrame([probabilities for probabilities, _ in windows], columns=list(wanted.names))
-            table = table.assign(start_seconds=np.cumsum(seconds) - seconds, seconds=seconds, track=track.name)
-            tables.append(
-                table.melt(["track", "start_seconds", "seconds"], var_name="source", value_name="probability")
-            )
-        output.write_text(f"{below}/{PROBABILITIES}", pd.concat(tables).to_csv(index=False))
+            probabilities, samples = zip(*recognise(run.recogniser, run.lengths, [mixture]), strict=True)
+            true = playing_in(references, run.lengths.output_samples(1))
+            both = ({"playing": np.float32(each)} for each in (true, probabilities))
+            losses += np.asarray(per_example(loss, *both)).tolist()
+            seconds, classes = np.array(samples) / rate_hz, len(wanted.names)
+            columns = {
+                "track": track.name,
+                "start_seconds": np.repeat(np.cumsum(seconds) - seconds, classes),
+                "seconds": np.repeat(seconds, classes),
+                "source": wanted.names * len(samples),
+                "probability": np.ravel(probabilities),
+                "playing": true.astype(int).ravel(),
+            }
+            tables.append(pd.DataFrame(columns))
+        output.write_text(f"{below}/{RECOGNISED}", pd.concat(tables).to_csv(index=False))
         made = Tested(
             loss=loss,
             value=float(np.mean(losses)),
@@ -83,7 +82,7 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
 def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
     """Scores the probabilities of each split: average precision, precision, recall and F1.
 
-    SCORES/recognised.csv gets the probabilities beside the truth, summary.csv and summary.md the scores.
+    SCORES/<split> gets summary.csv, summary.md and recognised.csv, which they are of.
 
     Yields:
         The split, where the files are, and a table for a screen.
@@ -92,59 +91,47 @@ def evaluate(config: Config.Evaluate) -> Iterator[tuple[str, Path, str]]:
         FileNotFoundError, ValueError: if estimates are missing or of other weights, or what is asked for is of
             separation alone.
     """
-    for key in ("probes", "oracles"):
+    for key in ("probes", "oracles", "prepared"):
         if getattr(config, key):
-            raise ValueError(f"{key} are of separation. Received: {config.run}, a run that recognises")
-    data, output = configuration_of(config.run).data, Output(config.out or config.run)
-    prepared, wanted = opened(config.prepared or data.prepared, config.run), sources_of(data)
+            raise ValueError(f"{key} is for runs that separate. Received: {config.run}, a run that recognises")
+    output = Output(config.out or config.run)
     for split in config.split:
-        tested_path, again = Runs.estimates_dir(config.run, split) / Runs.TESTED, f"run={config.run} split={split}"
-        again = f"python Test.py with {again}"
-        if not tested_path.is_file():
-            raise FileNotFoundError(f"no finished estimates at {tested_path.parent}: make them with  {again}")
-        tested = read_json(tested_path, Tested, again)
-        require_same_weights(config.run, tested_path, tested.checkpoint, again)
-        below = split if config.out else Runs.scores_dir("", split).as_posix()
-        output.require_free([f"{below}/{name}" for name in (RECOGNISED, "summary.csv", "summary.md")])
-        estimates = _rows(tested_path.with_name(PROBABILITIES))
-        truth = PreparedReferences(prepared, tuple(t for t in prepared.split(split) if t.name in tested.tracks))
-        rows = []
-        for track in Utils.progress(truth.tracks, unit="track", label=f"scoring {split}"):
-            _, references, rate_hz = truth.read(track, wanted, "sum")
-            of_track = estimates[estimates["track"] == track.name]
-            windows = of_track[of_track["source"] == wanted.names[0]]
-            true = playing_in(references, np.rint(windows["seconds"].to_numpy() * rate_hz).astype(int))
-            # Rows of a track are class by class, each in the order of time.
-            rows.append(of_track.assign(playing=true.T.astype(int).ravel()))
-        recognised = pd.concat(rows)
-        summary = Metrics.recognition_summary(recognised)
+        path = Runs.estimates_dir(config.run, split) / Runs.TESTED
+        again = f"python Test.py with run={config.run} split={split}"
+        if not path.is_file():
+            raise FileNotFoundError(f"no finished estimates at {path.parent}: make them with  {again}")
+        require_same_weights(config.run, path, read_json(path, Tested, again).checkpoint, again)
+        rows = read(path.parent)
+        summary = Metrics.recognition_summary(rows)
         text = f"{Utils.markdown_table(*Metrics.recognition_table(summary))}\n\n{Metrics.RECOGNITION_NOTE}"
-        made_of = sha256(tested_path)
-        for name, content in {
-            RECOGNISED: recognised.to_csv(index=False),
+        below = split if config.out else Runs.scores_dir("", split).as_posix()
+        contents = {
+            RECOGNISED: rows.to_csv(index=False),
             "summary.csv": summary.to_csv(index=False),
             "summary.md": text + "\n",
-        }.items():
-            output.write_text(f"{below}/{name}", content, made_of)
+        }
+        output.require_free([f"{below}/{name}" for name in contents])
+        for name, content in contents.items():
+            output.write_text(f"{below}/{name}", content, sha256(path))
         yield split, output.root / below, text
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """The rows that `evaluate` left: track, start_seconds, seconds, source, probability and playing (0 or 1)."""
-    return _rows(folder / RECOGNISED)
+    """What was recognised in a split: track, start_seconds, seconds, source, probability and playing (0 or 1).
+
+    Raises:
+        FileNotFoundError: if it was not tested.
+    """
+    # A track, or a source, may be called NA.
+    return pd.read_csv(folder / RECOGNISED, dtype={"track": str, "source": str}, keep_default_na=False)
 
 
-def _rows(path: Path) -> pd.DataFrame:
-    return pd.read_csv(
-        path, dtype={"track": str, "source": str}, keep_default_na=False
-    )  # somebody's track is called NA
-
-
-def playing_in(references: np.ndarray, samples: list[int] | np.ndarray) -> np.ndarray:
-    """Which classes play in each of consecutive windows of so many samples of a track (T, K, C): (N, K), 1.0 or 0.0."""
-    ends = np.cumsum(samples)
-    spans = zip(ends - samples, ends, strict=True)
-    return np.concatenate([np.asarray(playing(references[None, start:end])) for start, end in spans])
+def playing_in(references: np.ndarray, samples: int) -> np.ndarray:
+    """Which classes play in consecutive windows of a track (T, K, C): (N, K), 1.0 or 0.0; the last ends in silence."""
+    windows = -(-len(references) // samples)
+    padded = np.zeros((windows * samples, *references.shape[1:]), np.float32)
+    padded[: len(references)] = references
+    return np.asarray(playing(padded.reshape(windows, samples, *references.shape[1:])))
 
 
 def proposed_labels(

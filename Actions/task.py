@@ -12,7 +12,7 @@ from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Track
 from Input.streams import inputs
-from Learning.devices import Devices, Memory, accelerator_bytes, free_bytes
+from Learning.devices import Devices, Memory, accelerator_bytes, explained, free_bytes
 from Learning.objective import trained
 from Learning.recipe import optimizer
 from Models import networks
@@ -193,14 +193,6 @@ def from_device(task: Task, batch_size: int) -> Feed:
     return Feed(inputs, mixer(inputs), batches, validation)
 
 
-def fed(
-    network: keras.Model, optimizer: keras.optimizers.Optimizer, task: Task, batch_size: int
-) -> tuple[keras.Model, Batches, Any]:
-    """What is fitted, batches to train it on, and batches to validate it on."""
-    feed = (from_device if task.config.data.cache == "device" else from_host)(task, batch_size)
-    return fitted(task.config, network, optimizer, feed.inputs, feed.example), feed.batches, feed.validation
-
-
 def fitted(
     config: Config.Training,
     network: keras.Model,
@@ -229,3 +221,47 @@ def fitted(
         jit_compile=training.xla,
         steps_per_execution=training.steps_per_execution,
     )
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A network with fresh weights, and all that `fit` needs to train it.
+
+    Args:
+        network: what is trained.
+        model: around it: batches -> losses, with the optimizer.
+        batches: to train on.
+        validation: batches of all windows.
+        memory: what it takes of each device.
+    """
+
+    network: keras.Model
+    model: keras.Model
+    batches: Batches
+    validation: Any
+    memory: Memory
+
+
+def fitting(
+    task: Task, batch_size: int, rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None
+) -> Fitting:
+    """Builds all that a training in batches of a size needs; says how much memory it takes.
+
+    Args:
+        task: what trains, and on what.
+        batch_size: of all devices together.
+        rate: in place of the configuration's.
+
+    Raises:
+        OSError: if the memory is too small.
+        ValueError: if TensorFlow is needed and not installed, or a loss is of what the network does not emit.
+    """
+    config, on_each = task.config, batch_size // task.devices.count
+    network = new_network(config)
+    optimizer, memory = new_optimizer(config, network, rate), memory_of(task, network)
+    if task.devices.writes:
+        print(f"note: memory: {memory.note(on_each)}")
+    with explained(memory, on_each):
+        feed = (from_device if config.data.cache == "device" else from_host)(task, batch_size)
+        model = fitted(config, network, optimizer, feed.inputs, feed.example)
+    return Fitting(network, model, feed.batches, feed.validation, memory)

@@ -17,7 +17,7 @@ import Runs
 import Utils
 from Actions.data import read_log
 from Actions.run import loaded
-from Actions.task import Task, fed, memory_of, network_of, new_network, new_optimizer, task_of
+from Actions.task import Task, fitting, network_of, task_of
 from Files import archive_fault, whole_file
 from Input.examples import TrainingExamples, Windows
 from Learning.board import Board
@@ -159,13 +159,8 @@ def train_round(
         plateau=training.plateau_patience if training.decay == "plateau" else 0,
         plateau_factor=training.plateau_factor,
     )
-    network = new_network(config)
-    optimizer = new_optimizer(config, network, training.learning_rate / (10 if course.round == 2 else 1))
-    memory, on_each = memory_of(task, network), rules.batch_size // devices.count
-    if devices.writes:
-        print(f"note: memory: {memory.note(on_each)}")
-    with explained(memory, on_each):
-        model, batches, validation = fed(network, optimizer, task, rules.batch_size)
+    of_round = fitting(task, rules.batch_size, training.learning_rate / (10 if course.round == 2 else 1))
+    network, model = of_round.network, of_round.model
     if course.begins_from_best:
         take_weights(network, best_path)
         course.begins_from_best = False
@@ -187,7 +182,7 @@ def train_round(
                 course,
                 rules,
                 network,
-                validation,
+                of_round.validation,
                 devices,
                 state_path,
                 keep_best,
@@ -196,9 +191,9 @@ def train_round(
                 offending,
                 filled=len(windows) / windows.count,
             )
-            with explained(memory, on_each), task.reading():
+            with explained(of_round.memory, rules.batch_size // devices.count), task.reading():
                 model.fit(
-                    batches(course.example),
+                    of_round.batches(course.example),
                     steps_per_epoch=left,
                     epochs=(training.steps - course.step) // left if whole else 1,
                     callbacks=[loop],
@@ -336,15 +331,13 @@ def find_learning_rate(config: Config.Training, png: Path) -> str:
     plain = {"decay": "constant", "warmup_steps": 0, "accumulate": 1, "ema": 0.0, "steps_per_execution": 1}
     training = config.training.model_copy(update=plain)
     task = task_of(config.model_copy(update={"training": training}), joined(1))
-    network = new_network(task.config)
-    optimizer = new_optimizer(task.config, network, Rising(FINDER_STEPS))
+    of_test = fitting(task, training.batch_size, Rising(FINDER_STEPS))
     with (
-        explained(memory_of(task, network), training.batch_size),
+        explained(of_test.memory, training.batch_size),
         task.reading(),
         Utils.progress_calls("step", "finding a learning rate") as tell,
     ):
-        model, batches, _ = fed(network, optimizer, task, training.batch_size)
-        found = range_test(model, batches(0), FINDER_STEPS, lambda step: tell(step, FINDER_STEPS))
+        found = range_test(of_test.model, of_test.batches(0), FINDER_STEPS, lambda step: tell(step, FINDER_STEPS))
     rate, smoothed = suggestion(found)
     rate_curve(np.geomspace(LOWEST, HIGHEST, FINDER_STEPS), found, smoothed, rate, png)
     return f"training.learning_rate={rate:.1g}: a tenth of {10 * rate:.1g}, where the loss was least"

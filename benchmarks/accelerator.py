@@ -25,7 +25,7 @@ from typing import Any
 import Config
 import Runs
 import Utils
-from Actions.task import fed, memory_of, new_network, new_optimizer, prepared_for, task_of
+from Actions.task import fitting, prepared_for, task_of
 from benchmarks.clock import Clock
 from Learning.devices import accelerator_bytes, explained, joined
 from Learning.loop import Loop, Rules
@@ -73,9 +73,8 @@ def measured(config: Config.Training) -> dict[str, Any]:
     """Three ways to take as many steps."""
     batch_size = config.training.batch_size
     task = task_of(config, joined(1))
-    separator = new_network(config)
-    model, training_batches, _ = fed(separator, new_optimizer(config, separator), task, batch_size)
-    memory = memory_of(task, separator)
+    built = fitting(task, batch_size)
+    model, training_batches, memory = built.model, built.batches, built.memory
     some = list(itertools.islice(training_batches(0), 10))
     with explained(memory, batch_size):
         began = time.perf_counter()
@@ -84,7 +83,7 @@ def measured(config: Config.Training) -> dict[str, Any]:
         alone = seconds_of(model, again(some), STEPS, config, watched=False)
         of_one, of_ten = (seconds_of(model, training_batches(0), steps, config) for steps in (1, 10))
     lengths = networks.lengths(config.data.output_samples, **config.model.model_dump())
-    work = cost(separator, lengths, config.data.output_samples)
+    work = cost(built.network, lengths, config.data.output_samples)
     return {
         "device": device_name(),
         "batch_size": batch_size,

@@ -85,10 +85,10 @@ def test_words_become_values(updates, expected):
         ({"net": {"loss": "ms"}}, "'net.loss' must be 'mse' or 'log_energy'; received 'ms'; did you mean 'mse'?"),
         ({"net": {"loss": "l2"}}, "'net.loss' must be 'mse' or 'log_energy'; received 'l2'"),
         ({"net": {"gain": {"0": 5}}}, "'net.gain' must be set as a whole, like net.gain=a,b; received net.gain.0=..."),
-        ({"net": {"gain": [1]}}, "'net.gain.1' is missing; received [1]"),
+        ({"net": {"gain": [1]}}, "'net.gain' must be a lower and an upper bound, like 1,3; received [1]"),
         (
             {"net": {"gain": [1, 2, 3]}},
-            "'net.gain' must have at most 2 items after validation, not 3; received",
+            "'net.gain' must be a lower and an upper bound, like 1,3; received [1, 2, 3]",
         ),
         ({"net": {"gain": [1, 0.5]}}, "'net.gain' must give the lower bound first; received [1, 0.5]"),
         ({"net": {"gain": [-1, 0]}}, "'net.gain.0' must be greater than or equal to 0; received -1"),
@@ -264,7 +264,7 @@ def test_another_network_keeps_what_all_networks_have_and_forgets_the_rest():
     [
         (
             {"network": "unet"},
-            "'model.network' must be one of wave_unet, unet_spectrogram, band_split, lstm_unet, recogniser; received 'u",
+            "'model.network' must be one of wave_unet, unet_spectrogram, band_split, lstm_unet, recogniser; received",
         ),
         ({"network": "band_split", "levels": 3}, "unknown key 'model.levels'"),
         ({"network": "unet_spectrogram", "sizes": 3}, "unknown key 'model.sizes'; did you mean 'model.size'?"),

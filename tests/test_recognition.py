@@ -44,7 +44,7 @@ def test_it_is_tested_and_scored(place, said):
     tested = said("Test.py", "with", "run=runs/who")
     assert tested.code == 0 and "loss " in tested.out
     made = json.loads(Path("runs/who/estimates/test/test.json").read_text())
-    table = pd.read_csv("runs/who/estimates/test/probabilities.csv")
+    table = pd.read_csv("runs/who/estimates/test/recognised.csv")
     assert set(table["track"]) == set(made["tracks"]) and set(table["source"]) == {"vn", "vc", "fl", "cl"}
     assert table["probability"].between(0, 1).all()
     scored = said("Evaluate.py", "with", "run=runs/who")
@@ -70,7 +70,7 @@ def test_scores_of_other_weights_and_what_is_of_separation_alone_are_refused(pla
     assert said("Test.py", "with", "run=runs/who").code == 0
     for words, reason in {
         ("Test.py", "with", "run=runs/who", "probes=no_labels"): "probes are of a network's contexts",
-        ("Evaluate.py", "with", "run=runs/who", "oracles=IBM"): "oracles are of separation",
+        ("Evaluate.py", "with", "run=runs/who", "oracles=IBM"): "oracles is for runs that separate",
         ("Compare.py", "runs/who"): "expected runs that separate. Received: runs/who",
         ("Separate.py", "urmp", "--run", "runs/who"): "expected a run that separates",
         ("Separate.py", "urmp", "--run", "runs/tiny", "--recogniser", "runs/tiny"): "a run that recognises instruments",

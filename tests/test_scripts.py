@@ -127,7 +127,7 @@ def test_models_are_listed(said, monkeypatch):
     assert result.code == 0, result.err
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in result.out.splitlines()[2:]]
     assert [row[0] for row in rows] == list(few)
-    assert rows[0][2:5] == ["1,069,530", "12,275", "8,197"]  # the demo's, as README.md has them
+    assert rows[0][2:5] == ["1,069,530", "12,787", "8,199"]  # the demo's, as README.md has them
 
 
 # ---------------------------------------------------------------- Separate.py

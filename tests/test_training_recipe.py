@@ -109,15 +109,15 @@ def test_a_file_that_goes_while_it_trains_is_one_line_and_the_run_goes_on_when_i
     shutil.copytree("prepared", "lost", dirs_exist_ok=True)
     files = [Path("lost", part.audio.file) for track in Prepared("lost").split(split) for part in track.parts]
 
-    feed = Task.fed
+    fit = Task.fitting
 
-    def fed(*arguments):  # what is called when all files were found to be there
+    def fitting(*arguments):  # what is called when all files were found to be there
         for file in files:
             file.rename(file.with_suffix(".away"))
-        return feed(*arguments)
+        return fit(*arguments)
 
     with monkeypatch.context() as changed:
-        changed.setattr("Actions.training.fed", fed)
+        changed.setattr("Actions.training.fitting", fitting)
         assert call("Training.py", "with", *words, name) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert any(said.startswith(f"Training.py: error: {file} cannot be read") for file in files), said
