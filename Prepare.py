@@ -76,12 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--lineups", type=lambda text: text.split(","), metavar="vn_vc,fl_cl", help=lineups)
     render.set_defaults(command=synthetic)
 
-    of_urmp = add("urmp", help="prepare a folder in URMP's layout")
-    of_urmp.add_argument("--splits", choices=urmp.SPLITS, default="compositions")
-    of_musdb = add("musdb", help="prepare MUSDB18 (stem.mp4) or MUSDB18-HQ (wav)")
-    of_musdb.add_argument("--splits", choices=musdb.SPLITS, default="musdb")
-    solos = add("solos", help="prepare <instrument>/<recording>, solos to be mixed")
-    solos.add_argument(
+    of = {name: add(name, help=f"prepare {layout.help}") for name, layout in LAYOUTS.items()}
+    of["urmp"].add_argument("--splits", choices=urmp.SPLITS, default="compositions")
+    of["musdb"].add_argument("--splits", choices=musdb.SPLITS, default="musdb")
+    of["solos"].add_argument(
         "--ranges",
         dest="tables",
         type=Path,
@@ -90,14 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="valid ranges, json or csv",
     )
-    stems = add("stems", help="prepare your own <track>/<source>, in any format")
-    for command in (solos, stems):
+    for command in (of["solos"], of["stems"]):
         for part in ("--validation", "--test"):
             command.add_argument(part, type=_share, default=0.1, metavar="SHARE", help="of the tracks (default 0.1)")
     mix = "parts of the tracks to test on, in turn"
-    solos.add_argument("--mix", type=_counts, default=(2, 3), metavar="2,3", help=mix)
+    of["solos"].add_argument("--mix", type=_counts, default=(2, 3), metavar="2,3", help=mix)
     for name, layout in LAYOUTS.items():
-        command, rate, channels = commands.choices[name], "of the training (default 22050)", layout.channels
+        command, rate, channels = of[name], "of the training (default 22050)", layout.channels
         command.add_argument("folder", type=Path, metavar="IN")
         command.add_argument("out", type=Path, metavar="OUT")
         command.add_argument(

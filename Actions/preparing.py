@@ -22,11 +22,13 @@ class Layout:
     """How folders of one layout are read, and trained on.
 
     Args:
+        help: what it reads, for the command line.
         read: a folder, and by name what may be chosen (such as `splits`) -> its tracks, and remarks.
         presets: files of Presets, with the sources (empty for the instruments) and more words for the training command.
         channels: what its recordings are usually prepared with.
     """
 
+    help: str
     read: Callable[..., tuple[list[SourceTrack], list[str]]]
     presets: tuple[tuple[str, ...], ...]
     channels: int = 1
@@ -39,12 +41,15 @@ def solos(folder: Path, **choices: Any) -> tuple[list[SourceTrack], list[str]]:
 
 
 LAYOUTS = {
-    "urmp": Layout(urmp_tracks, (("urmp", ""),)),
+    "urmp": Layout("a folder in URMP's layout", urmp_tracks, (("urmp", ""),)),
     "musdb": Layout(
-        musdb_tracks, (("full_multi_instrument", ""), ("baseline_stereo", "accompaniment,vocals")), channels=2
+        "MUSDB18 (stem.mp4) or MUSDB18-HQ (wav)",
+        musdb_tracks,
+        (("full_multi_instrument", ""), ("baseline_stereo", "accompaniment,vocals")),
+        channels=2,
     ),
-    "solos": Layout(solos, (("waveunet", "", "data.mix=2,3"),)),
-    "stems": Layout(own_stems, (("waveunet", ""),)),
+    "solos": Layout("<instrument>/<recording>, solos to be mixed", solos, (("waveunet", "", "data.mix=2,3"),)),
+    "stems": Layout("your own <track>/<source>, in any format", own_stems, (("waveunet", ""),)),
 }
 
 

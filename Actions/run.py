@@ -10,6 +10,7 @@ import Runs
 from Actions.data import configuration_of, require_emits, sources_of, stem_names, wanted_stems
 from Files import sha256
 from Input.audio import resampled
+from Input.streams import Stretch, known
 from Models import networks
 from Models.checkpoints import emitting, load_network, settings_of
 from Models.lengths import Lengths
@@ -73,9 +74,14 @@ class Run:
         return emitting(self.network, "playing")
 
     def contexts(self, playing: Sequence[str]) -> dict[str, np.ndarray]:
-        """What is known of a recording, by the names of the network's inputs, if sources of these classes play."""
+        """What is known of a recording, by the names of the network's inputs, if sources of these classes play.
+
+        Raises:
+            ValueError: if the network receives more than labels.
+        """
         data = self.config.data
-        return sources_of(data).known([data.sources.index(label) for label in playing])
+        parts = [Stretch(data.sources.index(label)) for label in playing]
+        return known(self.config.model.received, sources_of(data), parts, 0.0)
 
     def separate(
         self, samples: np.ndarray, rate_hz: int, labels: Sequence[str] = (), stems: Sequence[str] = ()

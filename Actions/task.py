@@ -11,6 +11,7 @@ from Actions.doctor import require_trainable
 from Input.device import Cache, DrawnWindows, Mixer, drawn_batches
 from Input.examples import Excerpt, Mix, TrainingExamples, Windows
 from Input.prepared import Prepared, Track
+from Input.streams import inputs
 from Learning.devices import Devices, Memory, accelerator_bytes, explained, free_bytes
 from Learning.objective import trained
 from Learning.recipe import optimizer
@@ -93,7 +94,8 @@ def new_network(config: Config.Training) -> keras.Model:
 def network_of(config: Config.Training) -> keras.Model:
     """The network of a configuration, with fresh weights."""
     data, choices = config.data, config.model.model_dump()
-    return networks.built(len(data.sources), data.channels, targets=data.targets, **choices)
+    shapes = inputs(config.model.received, sources_of(data))
+    return networks.built(len(data.sources), data.channels, targets=data.targets, shapes=shapes, **choices)
 
 
 def new_optimizer(

@@ -57,7 +57,7 @@ def test(config: Config.Test) -> Iterator[tuple[str, float, Path]]:
     )
     for split, truth in truths.items():
         names = [track.name for track in truth.tracks]
-        known = [wanted.known(wanted.classes(track)) for track in truth.tracks]
+        known = [truth.contexts(track, wanted, run.config.model.received) for track in truth.tracks]
         for probe in ("", *config.probes):
             what = f"{split}, {probe}" if probe else split
             given = probed(probe, names, known) if probe else known

@@ -22,7 +22,7 @@ A data set becomes a prepared one,
 
 and that becomes batches:
 
-- `streams`: which named signals there are; `sources`: what the axis S is.
+- `sources`: what the axis S is; `streams`: what a network can be given beside the mixture, a file a kind.
 - `examples`: an example as a pure function of (seed, number); windows that cover a track once.
 - `augmentation`: what training changes at random, in integers.
 - `pipeline`: two straight lists of tf.data steps; needs TensorFlow.

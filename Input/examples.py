@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .augmentation import FULL_SCALE, UNCHANGED, UNIT_GAIN, UNTREATED, Augmentation, Treatment, stacked
+from .augmentation import FULL_SCALE, UNCHANGED, UNIT_GAIN, UNIT_STEP, UNTREATED, Augmentation, Treatment, stacked
 from .prepared import Part, Prepared, Track
 from .sources import Sources
-from .streams import CONTEXTS
+from .streams import CONTEXTS, Stretch, add_part
 
 Example = dict[str, np.ndarray]
 """THE example of this floor, or a batch of them."""
@@ -77,7 +77,7 @@ class Examples(ABC):
         sources: Sources,
         excerpt: Excerpt,
         augmentation: Augmentation,
-        contexts: Sequence[str] = CONTEXTS,
+        contexts: Sequence[str] = tuple(CONTEXTS),
     ):
         self.prepared, self.tracks, self.sources = prepared, tracks, sources
         self.excerpt, self.augmentation, self.contexts = excerpt, augmentation, tuple(contexts)
@@ -101,17 +101,17 @@ class Examples(ABC):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """What an example holds: the shape of each array by its name, all of them float32."""
-        excerpt, channels, classes = self.excerpt, self.prepared.channels, len(self.sources.names)
-        sources = max(self.slots, self.most_parts) if self.sources.of_parts else classes
-        shapes: dict[str, tuple[int, ...]] = {
+        excerpt, channels, of_parts = self.excerpt, self.prepared.channels, self.sources.of_parts
+        sources = max(self.slots, self.most_parts) if of_parts else len(self.sources.names)
+        seconds = excerpt.input_samples / self.prepared.sample_rate_hz
+        contexts = {name: CONTEXTS[name].shape(self.sources, seconds) for name in self.contexts}
+        return {
             "mixture": (excerpt.input_samples, channels),
             "sources": (excerpt.output_samples, sources, channels),
             "present": (sources,),
             "weight": (),
+            **{name: (sources, *shape) if of_parts else shape for name, shape in contexts.items()},
         }
-        if "labels" in self.contexts:
-            shapes["labels"] = (sources, classes) if self.sources.of_parts else (classes,)
-        return shapes
 
     @abstractmethod
     def draw(self, number: int) -> list[DrawnPart]:
@@ -154,14 +154,20 @@ class Examples(ABC):
         for index, (number, parts) in enumerate(zip(numbers, drawn, strict=True)):
             arrays["weight"][index] = self.weight(number)
             withheld = self.withheld(number)
+            given = [name for name in self.contexts if name not in withheld]
+            example = {name: array[index] for name, array in arrays.items()}
             for place, one in enumerate(parts):
-                of_class = self.class_of(one)
-                row = self.sources.row(place, of_class)
                 if one.treatment.gain:
-                    arrays["present"][index, row] = 1
-                    if "labels" in self.contexts and "labels" not in withheld:
-                        arrays["labels"][index][(row, of_class) if self.sources.of_parts else row] = 1
+                    part = self._stretch(one)
+                    add_part(example, given, self.sources, self.sources.row(place, part.of_class), part)
         return arrays
+
+    def _stretch(self, one: DrawnPart) -> Stretch:
+        """A drawn part for as long as the mixture lasts."""
+        speed, rate_hz = one.treatment.step / UNIT_STEP, self.prepared.sample_rate_hz
+        first = one.start - self.excerpt.margin_samples * speed
+        seconds = self.excerpt.input_samples * speed / rate_hz
+        return Stretch(self.class_of(one), first / rate_hz, seconds, speed, self.prepared, one.track, one.part)
 
     def _mix(self, drawn: Sequence[DrawnPart], mixture: np.ndarray, sources: np.ndarray) -> None:
         """Writes the sound of drawn parts into arrays; where none sounds it is zero there already."""
@@ -243,7 +249,7 @@ class TrainingExamples(Examples):
         augmentation: Augmentation,
         seed: int,
         mix: Mix | None = None,
-        contexts: Sequence[str] = CONTEXTS,
+        contexts: Sequence[str] = tuple(CONTEXTS),
     ):
         super().__init__(prepared, tracks, sources, excerpt, augmentation, contexts)
         self.seed, self.mix = seed, mix
@@ -337,7 +343,7 @@ class Windows(Examples):
         sources: Sources,
         excerpt: Excerpt,
         full: int = 1,
-        contexts: Sequence[str] = CONTEXTS,
+        contexts: Sequence[str] = tuple(CONTEXTS),
     ):
         super().__init__(prepared, tracks, sources, excerpt, UNCHANGED, contexts)
         self.spans = [(track, start) for track in tracks for start in range(0, track.samples, excerpt.output_samples)]

@@ -12,7 +12,7 @@ from Files import Output, whole_file
 
 import pydantic
 
-from .prepared import JOURNAL, MANIFEST, Manifest, Part, Prepared, Track
+from .prepared import AUDIO, JOURNAL, MANIFEST, Manifest, Prepared, Stream, Track
 from .remarks import Remark, in_words
 from .track_preparation import SourcePart, SourceTrack, prepare_track
 from .workers import in_parallel
@@ -62,7 +62,7 @@ def prepare(
     if not waiting and finished and len(done) == len(tracks):
         return []
     ours = (out / MANIFEST).is_file() or (out / JOURNAL).is_file()
-    former = {part.audio.file for record in done.values() for part in record.files}
+    former = {file for record in done.values() for file in record.stream_files}
     output = Output(out)
     output.adopt({MANIFEST, *former, *(name for track in tracks for name in track.stems)} if ours else ())
     output.require_free([MANIFEST, *(name for track in waiting for name in track.stems)])
@@ -88,7 +88,7 @@ def prepare(
     manifest = Manifest(
         sample_rate_hz=sample_rate_hz, channels=channels, tracks=tuple(done[track.name] for track in tracks)
     )
-    wanted = {part.audio.file for track in manifest.tracks for part in track.files}
+    wanted = {file for track in manifest.tracks for file in track.stream_files}
     output.remove(former - wanted)  # of tracks and parts that are no longer there
     output.write_text(MANIFEST, manifest.model_dump_json(indent=1))
     (out / JOURNAL).unlink()
@@ -145,13 +145,18 @@ def _is_current(record: Track | None, track: SourceTrack, out: Path) -> bool:
     if [(part.number, part.instrument) for part in record.files] != [(p.number, p.instrument) for p in track.files]:
         return False
     return all(
-        (out / part.audio.file).is_file() and source.path.is_file() and _is_unchanged(part, source)
+        part.streams.keys() == {AUDIO, *source.others}
+        and all(
+            (out / stream.file).is_file() and _is_unchanged(stream, source.others.get(name, source.path))
+            for name, stream in part.streams.items()
+        )
         for part, source in zip(record.files, track.files, strict=True)
     )
 
 
-def _is_unchanged(part: Part, source: SourcePart) -> bool:
+def _is_unchanged(stream: Stream, path: Path) -> bool:
     """Which span of its file a part is, no record holds: a reader of spans names its tracks by them."""
-    stat = source.path.stat()
-    origin = part.audio.origin
+    if not path.is_file():
+        return False
+    stat, origin = path.stat(), stream.origin
     return origin is not None and (stat.st_size, stat.st_mtime_ns) == (origin.bytes, origin.mtime_ns)

@@ -139,6 +139,11 @@ class Track(pydantic.BaseModel, frozen=True, extra="forbid"):
         return self.parts if self.mixture is None else (*self.parts, self.mixture)
 
     @property
+    def stream_files(self) -> list[str]:
+        """The files of all streams, relative to the prepared data set."""
+        return [stream.file for part in self.files for stream in part.streams.values()]
+
+    @property
     def instruments(self) -> frozenset[str]:
         """The instrument codes of the parts."""
         return frozenset(part.instrument for part in self.parts)
@@ -232,7 +237,8 @@ class Prepared:
             raise ValueError(f"{self.address}: no track of the split '{name}' has {wanted} parts; they have: {known}")
         for track in tracks:
             for part in track.files:
-                self._require_whole(part.audio)
+                for stream in part.streams.values():
+                    self._require_whole(stream)
         return tracks
 
     def rows(self, stream: Stream, first: int, count: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What estimates are scored against: each track's sources and mixture, of a prepared data set or a folder of audio."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from .readers.musdb import STEM, stem_track
 from .readers.own_stems import folder_track, is_split
 from .readers.urmp import urmp_tracks
 from .sources import Sources
+from .streams import Stretch, known
 from .track_preparation import UNEVEN_SECONDS, SourcePart, SourceTrack
 
 
@@ -55,6 +56,13 @@ class PreparedReferences:
         references = self.prepared.sources(track, wanted)
         mixed = references.sum(axis=1) if mixture == "sum" else self.prepared.recorded(track)
         return Truth(mixed, references, self.prepared.sample_rate_hz)
+
+    def contexts(self, track: Track, wanted: Sources, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """What is known of a whole track, by name, as `streams.known` gives it; raises ValueError as that."""
+        seconds = track.samples / self.prepared.sample_rate_hz
+        classes = zip(track.parts, wanted.classes(track), strict=True)
+        parts = [Stretch(of_class, 0.0, seconds, 1.0, self.prepared, track, part) for part, of_class in classes]
+        return known(names, wanted, parts, seconds)
 
     def fingerprint(self, track: Track) -> str:
         """The checksums of the files."""

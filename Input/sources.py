@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-import numpy as np
-
 Targets = Literal["classes", "parts"]
 
 
@@ -85,16 +83,3 @@ class Sources:
         if not self.of_parts:
             return self.names
         return tuple(f"{part.number}_{part.instrument}" for part in track.parts)
-
-    def known(self, classes: Sequence[int]) -> dict[str, np.ndarray]:
-        """What is known of parts of these classes that sound together, by the name of a network's input, float32.
-
-        Returns:
-            `present` (S,): 1.0 for each source that has a part. `labels`: 1.0 for the classes that have a part, (K,),
-            or for the class of each part, (S, K).
-        """
-        of_parts = np.eye(len(self.names), dtype=np.float32)[list(classes)]
-        if self.of_parts:
-            return {"present": np.ones(len(classes), np.float32), "labels": of_parts}
-        labels = of_parts.max(axis=0, initial=0)
-        return {"present": labels, "labels": labels}

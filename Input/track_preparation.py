@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from Files import Output, require_name, sha256
@@ -12,8 +12,9 @@ import numpy as np
 import soundfile
 
 from .audio import AudioInfo, audio_blocks, audio_info, with_channels
-from .prepared import AUDIO, FULL_SCALE, Origin, Part, Track, audio_stream
+from .prepared import AUDIO, FULL_SCALE, Origin, Part, Stream, Track, audio_stream
 from .remarks import Remark
+from .streams import CONTEXTS
 from .writers import wav_writer
 
 UNEVEN_SECONDS = 0.1  # parts of one recording may end a few samples apart; more is a wrong file
@@ -27,7 +28,8 @@ class SourcePart:
     """A part before preparation: its number, instrument code, and where its audio is.
 
     `stream` is the audio stream of a file with several, from 0; `span_seconds` the range of the file that is the part,
-    None for all of it.
+    None for all of it. `others` are the files of its other streams by name, of those in `streams.CONTEXTS`, which begin
+    with its audio file.
     """
 
     number: int
@@ -35,6 +37,7 @@ class SourcePart:
     path: Path
     stream: int = 0
     span_seconds: tuple[float, float] | None = None
+    others: Mapping[str, Path] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         require_name(self.instrument, "an instrument")
@@ -73,7 +76,7 @@ class SourceTrack:
     @property
     def stems(self) -> list[str]:
         """The files that it becomes, relative to the prepared data set."""
-        return [f"{self.name}/{_file(part)}" for part in self.files]
+        return [f"{self.name}/{_file(part, name)}" for part in self.files for name in (AUDIO, *part.others)]
 
 
 def recorded_mixture(path: Path, stream: int = 0) -> SourcePart:
@@ -92,10 +95,11 @@ def prepare_track(track: SourceTrack, out: Path, sample_rate_hz: int, channels: 
     output.require_free(track.stems)
     rates_hz, remarks = _require_sound(track, channels)
     with output.folder(track.name) as folder:
-        written, faults = [], []
+        written, faults, others = [], [], {}
         for part in track.files:
             try:
                 samples, clipped = _write(part, folder, sample_rate_hz, channels)
+                others[part] = {name: _write_other(part, name, folder, track.name) for name in part.others}
             except (ValueError, FileNotFoundError) as error:
                 faults.append(str(error))
             else:
@@ -109,7 +113,7 @@ def prepare_track(track: SourceTrack, out: Path, sample_rate_hz: int, channels: 
             if (missing := (length - samples) / sample_rate_hz) >= TOLD_SECONDS:
                 remarks.append(Remark("early", _where(part), missing))
         remarks += _compared(track, folder)
-        records = [_record(track, part, rates_hz[part], folder, sample_rate_hz) for part in track.files]
+        records = [_record(track, part, rates_hz[part], folder, sample_rate_hz, others[part]) for part in track.files]
     parts, own = tuple(records[: len(track.parts)]), records[-1].streams if track.mixture else {}
     record = Track(name=track.name, split=track.split, group=track.group, samples=length, parts=parts, streams=own)
     return record, remarks
@@ -166,8 +170,8 @@ def _where(part: SourcePart) -> str:
     return f"{part.path} ({part.instrument})" if part.stream else str(part.path)
 
 
-def _file(part: SourcePart) -> str:
-    return f"{part.number}_{part.instrument}.wav"
+def _file(part: SourcePart, stream: str = AUDIO) -> str:
+    return f"{part.number}_{part.instrument}{'.wav' if stream == AUDIO else f'.{stream}.npy'}"
 
 
 def _write(part: SourcePart, folder: Path, sample_rate_hz: int, channels: int) -> tuple[int, int]:
@@ -185,6 +189,27 @@ def _write(part: SourcePart, folder: Path, sample_rate_hz: int, channels: int) -
     return written, clipped
 
 
+def _write_other(part: SourcePart, name: str, folder: Path, track: str) -> Stream:
+    """Writes another stream of a part than its audio, as npy; returns its record."""
+    source, path = part.others[name], folder / _file(part, name)
+    if not source.is_file():
+        raise FileNotFoundError(f"no such file: {source}")
+    rows, rate_hz = CONTEXTS[name].rows(source)
+    rows, stat = np.ascontiguousarray(rows), source.stat()
+    np.save(path, rows, allow_pickle=False)
+    return Stream(
+        file=f"{track}/{path.name}",
+        sha256=sha256(path),
+        axes=("time", "entry", *("entry" for _ in rows.shape[2:]))[: rows.ndim],
+        shape=rows.shape,
+        dtype=rows.dtype.str,
+        first_byte=path.stat().st_size - rows.nbytes,
+        rate_hz=rate_hz,
+        offset_seconds=-part.span_seconds[0] if part.span_seconds else 0.0,
+        origin=Origin(rate_hz=rate_hz, bytes=stat.st_size, mtime_ns=stat.st_mtime_ns),
+    )
+
+
 def _set_length(path: Path, samples: int, channels: int) -> None:
     """Cuts a wav, or appends silence."""
     with soundfile.SoundFile(path, "r+") as file:
@@ -195,7 +220,9 @@ def _set_length(path: Path, samples: int, channels: int) -> None:
             file.write(np.zeros((samples - file.frames, channels), np.int16))
 
 
-def _record(track: SourceTrack, part: SourcePart, rate_hz: int, folder: Path, sample_rate_hz: int) -> Part:
+def _record(
+    track: SourceTrack, part: SourcePart, rate_hz: int, folder: Path, sample_rate_hz: int, others: dict[str, Stream]
+) -> Part:
     path, stat = folder / _file(part), part.path.stat()
     with soundfile.SoundFile(path) as file:
         samples, channels = file.frames, file.channels
@@ -203,7 +230,7 @@ def _record(track: SourceTrack, part: SourcePart, rate_hz: int, folder: Path, sa
     audio = audio_stream(f"{track.name}/{path.name}", sha256(path), samples, channels, sample_rate_hz, origin)
     if (size := path.stat().st_size) != audio.bytes:
         raise OSError(f"{path} has {size} bytes after writing {samples} samples; is the disk full?")
-    return Part(number=part.number, instrument=part.instrument, streams={AUDIO: audio})
+    return Part(number=part.number, instrument=part.instrument, streams={AUDIO: audio, **others})
 
 
 def _compared(track: SourceTrack, folder: Path) -> list[Remark]:

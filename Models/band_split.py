@@ -1,13 +1,11 @@
 """The band-split recurrent network (Luo and Yu 2023, IEEE/ACM TASLP 31, figure 1), for all sources at once."""
 
-from collections.abc import Mapping
-
 from Options import checked
 
 import keras
 from keras import ops
 
-from .conditioning import Conditioner, Positions
+from .conditioning import Conditioner, Positions, Shapes
 from .lengths import Padded
 from .options import BandSplit as Choices
 from .outputs import completed, emitted_sources
@@ -15,9 +13,7 @@ from .recurrent import Recurrent
 from .spectrogram import InverseStft, Stft
 
 
-def band_split(
-    sources: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
-) -> keras.Model:
+def band_split(sources: int, channels: int = 1, shapes: Shapes | None = None, **options: object) -> keras.Model:
     """Splits the spectrum into bands, runs along time and across them, and masks the mixture's spectrum.
 
     Every band becomes a few features of each frame. Blocks of two recurrent layers follow: one runs along time, both

@@ -22,6 +22,10 @@ They begin at zero, so at the pace of other weights the next convolution would r
 """
 
 
+Shapes = Mapping[str, tuple[int | None, ...]]
+"""Of contexts by name: (D,) where it holds for the whole excerpt, (F, D) where it moves in time; F None for any."""
+
+
 class Conditioning(keras.layers.Layer):
     """What every method shares: where its features stand, and context at their moments.
 
@@ -58,7 +62,7 @@ def at_moments(context, moments, positions: Positions):
     """
     if len(context.shape) == 2:
         return context[:, None]
-    frames = context.shape[1]
+    frames = ops.cast(ops.shape(context)[1], "float32")
     steps, moments = ops.cast(ops.arange(moments), "float32"), ops.cast(moments, "float32")
     if positions.between is not None:
         every_second = (moments + positions.between) / 2
@@ -214,7 +218,7 @@ class Conditioner:
 
     Args:
         contexts: how each is used, by its name; those of the method `none` are not.
-        shapes: (D,) of each that holds for the whole excerpt, or (F, D) of each that moves in time, by its name.
+        shapes: of each, by its name.
 
     Attributes:
         inputs: a `keras.Input` for each context that is used, by its name.
@@ -223,7 +227,7 @@ class Conditioner:
         ValueError: if the shape of a context is not given.
     """
 
-    def __init__(self, contexts: Mapping[str, Context], shapes: Mapping[str, tuple[int, ...]]):
+    def __init__(self, contexts: Mapping[str, Context], shapes: Shapes):
         self.contexts = {name: context for name, context in contexts.items() if context.method != "none"}
         if missing := self.contexts.keys() - shapes.keys():
             raise ValueError(f"expected the shapes of {', '.join(sorted(missing))}. Received: {dict(shapes)}")

@@ -7,6 +7,7 @@ from Options import Tree
 import keras
 from keras import ops
 
+from .conditioning import Shapes
 from .lengths import Positions
 from .outputs import Completion
 
@@ -49,7 +50,7 @@ class Together(keras.layers.Layer):
 
 def each_part(
     builder: Callable[..., keras.Model],
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Shapes,
     channels: int,
     margin_samples: int,
     *,

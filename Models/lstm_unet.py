@@ -1,21 +1,17 @@
 """A U-Net on the waveform with recurrent layers at its bottleneck (after Défossez et al. 2019, Demucs)."""
 
-from collections.abc import Mapping
-
 from Options import checked
 
 import keras
 
-from .conditioning import Conditioner, Positions
+from .conditioning import Conditioner, Positions, Shapes
 from .lengths import Padded
 from .options import LstmUNet
 from .outputs import completed, emitted_sources
 from .recurrent import Recurrent
 
 
-def lstm_unet(
-    sources: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
-) -> keras.Model:
+def lstm_unet(sources: int, channels: int = 1, shapes: Shapes | None = None, **options: object) -> keras.Model:
     """Strided convolutions lower the rate of features, LSTMs run along time, transposed ones raise it again.
 
     A block of the way down is a strided convolution and a gate (GLU) that mixes features; one of the way up adds its

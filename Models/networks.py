@@ -5,7 +5,7 @@ functional model {"mixture": (B, T_in, C), <context>: (B, ...), ...} -> {name: a
 is then `sources`, (B, T_out, S, C). Its lengths are a function of the wanted length of an excerpt and of the same keys.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from Options import checked
@@ -14,6 +14,7 @@ import keras
 
 from . import options
 from .band_split import band_split, band_split_lengths
+from .conditioning import Shapes
 from .each_part import each_part
 from .lengths import Lengths, Padded
 from .lstm_unet import lstm_unet, lstm_unet_lengths
@@ -37,7 +38,7 @@ def built(
     *,
     network: str,
     targets: str = "classes",
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Shapes | None = None,
     **choices: Any,
 ) -> keras.Model:
     """The network that a configuration describes, with fresh weights.

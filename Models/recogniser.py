@@ -1,13 +1,12 @@
 """Which classes play in an excerpt: convolutions on the spectrogram (after Han, Kim, Lee 2017, table 1)."""
 
-from collections.abc import Mapping
-
 from Options import checked
 
 import keras
 import numpy as np
 from keras import ops
 
+from .conditioning import Shapes
 from .lengths import Padded
 from .options import Recogniser as Choices
 from .spectrogram import Stft
@@ -15,9 +14,7 @@ from .spectrogram import Stft
 SOFTEST = 1e-9  # of the power of a sine at full scale: 90 dB below it
 
 
-def recogniser(
-    classes: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
-) -> keras.Model:
+def recogniser(classes: int, channels: int = 1, shapes: Shapes | None = None, **options: object) -> keras.Model:
     """Estimates for each class the probability that it plays somewhere in the excerpt.
 
     The spectrogram's frequencies are logarithmic, so that a filter meets the same harmonics at every pitch. Each block

@@ -32,7 +32,8 @@ def separate(
         mixture: consecutive blocks (t, C) of any lengths, linear amplitude. A mono separator takes any number of
             channels and separates each on its own; one of more channels is given a mono mixture on all of them.
         contexts: what the separator receives beside the mixture, by name, such as {"labels": (S,)}; more than it
-            receives is passed over.
+            receives is passed over. What moves in time, (F, D) or (S, F, D), spans the track: its F frames divide it
+            evenly.
         samples: the length of the track where it is known: a short one is not padded to a whole window.
         window_samples: sources of one window, about: the larger, the faster and the more memory.
 
@@ -40,7 +41,8 @@ def separate(
         Consecutive blocks of sources (t, S, C), float32, as many samples in all as the mixture has.
 
     Raises:
-        ValueError: if the separator needs a context that there is not, or more channels than there are.
+        ValueError: if the separator needs a context that there is not, or more channels than there are, or the length
+            of the track is not known and a context moves in time.
     """
     wanted, known = [name for name in separator.input if name != "mixture"], contexts or {}
     if missing := [name for name in wanted if name not in known]:
@@ -48,16 +50,22 @@ def separate(
             f"this separator is conditioned: expected {', '.join(missing)}. Received: {', '.join(known) or 'none'}"
         )
     given = {name: known[name] for name in wanted}
+    moving = [name for name in wanted if known[name].ndim == (3 if "present" in wanted else 2)]
+    if moving and samples is None:
+        raise ValueError(f"expected the length of the track with {', '.join(moving)}, which move in time")
     overlap = lengths.overlap_samples
     hop = lengths.output_samples(1) - overlap if overlap else _hop(lengths, window_samples, samples or window_samples)
     window = lengths.input_samples(lengths.output_samples(hop + overlap))
     fade_in = ((np.arange(overlap, dtype=np.float32) + 0.5) / max(1, overlap))[:, None, None]
     fading: np.ndarray | None = None  # the window before's sources where this one begins
     received, pending = None, 0  # `pending` samples of the track are received and not yet separated
+    first = -lengths.margin_samples  # where in the track the next window begins
 
     def separated(padded: np.ndarray) -> np.ndarray:
-        nonlocal fading
-        sources = _forward(separator, padded, given)[: hop + overlap]
+        nonlocal fading, first
+        there = {name: _in_window(given[name], first, window, samples or 0) for name in moving}
+        first += hop
+        sources = _forward(separator, padded, {**given, **there})[: hop + overlap]
         if fading is not None:
             faded = fade_in * sources[:overlap] + (1 - fade_in) * fading
             sources = np.concatenate([faded, sources[overlap:]])
@@ -94,6 +102,16 @@ def _hop(lengths: Lengths, window_samples: int, samples: int) -> int:
 
 def _rounded_up(samples: int, multiple: int) -> int:
     return max(1, -(-samples // multiple)) * multiple
+
+
+def _in_window(context: np.ndarray, first: int, window: int, samples: int) -> np.ndarray:
+    """Context (..., F, D) of a track of so many samples -> that of a window (..., F', D); zero outside of the track."""
+    frames = context.shape[-2]
+    count = max(1, round(frames * window / samples))
+    middles = first + (np.arange(count) + 0.5) * (window / count)
+    wanted = np.floor(middles * (frames / samples)).astype(int)
+    inside = (wanted >= 0) & (wanted < frames)
+    return np.take(context, wanted.clip(0, frames - 1), axis=-2) * inside[:, None].astype(context.dtype)
 
 
 def _forward(separator: keras.Model, window: np.ndarray, contexts: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -1,22 +1,18 @@
 """The spectrogram U-Net (Jansson et al. 2017, ISMIR), as Stoller et al. 2018 compared it with the Wave-U-Net."""
 
-from collections.abc import Mapping
-
 from Options import checked
 
 import keras
 from keras import ops
 
-from .conditioning import Conditioner, Positions
+from .conditioning import Conditioner, Positions, Shapes
 from .lengths import Padded
 from .options import UNetSpectrogram
 from .outputs import completed, emitted_sources
 from .spectrogram import InverseStft, Stft, magnitudes
 
 
-def unet_spectrogram(
-    sources: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
-) -> keras.Model:
+def unet_spectrogram(sources: int, channels: int = 1, shapes: Shapes | None = None, **options: object) -> keras.Model:
     """A U-Net over frames and bins of the mixture's magnitudes, which emits masks for them.
 
     It receives log(1 + magnitude) of all channels. A mask lies between 0 and 1, each source has one for each channel,

@@ -1,6 +1,5 @@
 """The Wave-U-Net (Stoller, Ewert, Dixon 2018, arXiv 1806.03185, figure 1) in all its forms, with context."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,7 +7,7 @@ from Options import checked
 
 import keras
 
-from .conditioning import Conditioner
+from .conditioning import Conditioner, Shapes
 from .layers import (
     Clip,
     Decimate,
@@ -57,9 +56,7 @@ RESAMPLINGS = {
 GROWTHS = {"add": lambda filters, level: filters * level, "double": lambda filters, level: filters * 2 ** (level - 1)}
 
 
-def wave_unet(
-    sources: int, channels: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None, **options: object
-) -> keras.Model:
+def wave_unet(sources: int, channels: int = 1, shapes: Shapes | None = None, **options: object) -> keras.Model:
     """A Wave-U-Net: a ladder of blocks that lower the sample rate of features, and one that raises it again.
 
     Without padding it takes more mixture than it separates, and no source depends on how edges are padded.

@@ -27,6 +27,7 @@ from benchmarks.steps import on_arrays
 from Input.examples import Excerpt
 from Input.pipeline import training_batches
 from Input.prepared import Prepared
+from Input.references import PreparedReferences
 from Input.sources import Sources
 from Models import networks
 from Models.lengths import Lengths
@@ -90,10 +91,11 @@ def measured(config: Config.Training, steps: int, seconds: float) -> dict[str, A
 def _scores(separator: keras.Model, lengths: Lengths, prepared: Prepared, wanted: Sources) -> dict[str, float]:
     separator.compile(jit_compile=True)
     rows = []
-    for track in Utils.progress(prepared.split("test"), unit="track", label="testing"):
-        references = prepared.sources(track, wanted)
-        mixture = references.sum(axis=1)
-        estimates = separate_track(separator, lengths, mixture, wanted.known(wanted.classes(track)))
+    truth = PreparedReferences(prepared, prepared.split("test"))
+    for track in Utils.progress(truth.tracks, unit="track", label="testing"):
+        mixture, references, _ = truth.read(track, wanted, "sum")
+        known = truth.contexts(track, wanted, ["labels"])
+        estimates = separate_track(separator, lengths, mixture, known)
         rows.append(
             Metrics.score_track(track.name, references, estimates, mixture, wanted.names, prepared.sample_rate_hz)
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from Files import OWN, sha256
 from Input.preparation import JOURNAL, SourcePart, SourceTrack, prepare, prepare_track
 from Input.prepared import FULL_SCALE, MANIFEST, Manifest, Part, Prepared, Stream
+from Input.references import PreparedReferences
 from Input.remarks import Remark, in_words
 from Input.sources import Sources
 from Input.track_preparation import recorded_mixture
@@ -661,9 +662,14 @@ def test_sources_are_the_sums_of_their_parts(make_prepared):
 
 
 def test_labels_and_sources_follow_the_names(make_prepared):
-    (one,) = make_prepared({"a_vn_vc_vn": 5}).split("train")
+    prepared = make_prepared({"a_vn_vc_vn": 5})
+    (one,) = prepared.split("train")
     wanted = Sources(("vn", "cl", "vc"))
-    assert wanted.known(wanted.classes(one))["labels"].tolist() == [1, 0, 1]
+    known = PreparedReferences(prepared, (one,)).contexts(one, wanted, ["labels"])
+    assert {name: array.tolist() for name, array in known.items()} == dict.fromkeys(("labels", "present"), [1, 0, 1])
+    of_parts = Sources(wanted.names, targets="parts")
+    known = PreparedReferences(prepared, (one,)).contexts(one, of_parts, ["labels"])
+    assert known["labels"].tolist() == [[1, 0, 0], [0, 0, 1], [1, 0, 0]] and known["present"].tolist() == [1, 1, 1]
     assert [wanted.class_of(one, part.instrument) for part in one.parts] == [0, 2, 0]
     with pytest.raises(ValueError, match="a_vn_vc_vn: instrument 'vc' is not among the sources vn, cl") as mistake:
         Sources(("vn", "cl")).class_of(one, "vc")
@@ -676,7 +682,8 @@ def test_a_source_may_hold_several_instruments(make_prepared):
     band, alone = prepared.split("train")
     first, bass, drums, second = (prepared.read(part, 0, 50) for part in band.parts)
     np.testing.assert_array_equal(prepared.sources(band, wanted), np.stack([bass + drums, first + second], axis=1))
-    labels = [wanted.known(wanted.classes(track))["labels"].tolist() for track in (band, alone)]
+    truth = PreparedReferences(prepared, (band, alone))
+    labels = [truth.contexts(track, wanted, ["labels"])["labels"].tolist() for track in truth.tracks]
     assert labels == [[1, 1], [0, 1]]
 
 

@@ -2,7 +2,6 @@
 
 from Models import networks
 from Models.checkpoints import load_network
-from Models.options import NETWORKS
 from Models.separation import separate
 
 import keras
@@ -42,7 +41,7 @@ def noise(lengths: networks.Lengths, batch: int = 1, channels: int = 1) -> np.nd
     return 0.3 * np.random.default_rng(0).standard_normal((batch, samples, channels)).astype(np.float32)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", SMALL)
 def test_parts_of_one_label_get_equal_estimates_and_others_get_others(network):
     separator, lengths = built(network)
     first, second, third = np.moveaxis(asked(separator, noise(lengths), [[2, 2, 4]])[0], 1, 0)
@@ -50,7 +49,7 @@ def test_parts_of_one_label_get_equal_estimates_and_others_get_others(network):
     assert np.abs(first - third).max() > 1e-3
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", SMALL)
 def test_places_without_a_part_are_silent_and_change_nothing(network):
     separator, lengths = built(network)
     mixture = noise(lengths, batch=2)
@@ -61,7 +60,7 @@ def test_places_without_a_part_are_silent_and_change_nothing(network):
         np.testing.assert_allclose(padded[example][:, places], alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", SMALL)
 def test_parts_come_in_the_order_in_which_they_are_asked_for(network):
     separator, lengths = built(network, channels=2)
     mixture = noise(lengths, channels=2)
@@ -69,7 +68,7 @@ def test_parts_come_in_the_order_in_which_they_are_asked_for(network):
     np.testing.assert_allclose(there, back[:, :, ::-1], atol=1e-5)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", SMALL)
 def test_consistent_parts_sum_to_the_mixture_and_direct_ones_are_what_each_would_be_alone(network):
     separator, lengths = built(network)
     mixture, margin = noise(lengths), lengths.margin_samples

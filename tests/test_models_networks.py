@@ -179,7 +179,7 @@ SIZES = {
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("network", networks.NETWORKS)
+@pytest.mark.parametrize("network", SIZES)
 def test_labels_reach_the_sources_through_features_unless_they_gate(network, output):
     """Features do not depend on them before training, so then nothing may. A comparison of places rests on this."""
     choices = {"network": network, **SIZES[network]}

@@ -1,10 +1,12 @@
 import itertools
 
 from Models.checkpoints import load_network
-from Models.lengths import Ladder, Padded
+from Models.conditioning import at_moments
+from Models.lengths import Ladder, Padded, Positions
 from Models.separation import separate
 from Models.wave_unet import wave_unet, wave_unet_lengths
 
+import keras
 import numpy as np
 import pytest
 from models_oracle import outputs, randomise
@@ -339,3 +341,28 @@ def test_a_padded_mono_separator_separates_each_channel_on_its_own():
 @pytest.mark.parametrize("blocks", [[], [track(0)], [track(0), track(0)]])
 def test_a_track_without_samples_and_a_padded_separator(blocks):
     assert list(separate(WITH_PADDING, PADDED, blocks, KNOWN)) == []
+
+
+class ContextAtMoments(keras.layers.Layer):
+    """Emits a context as a conditioning layer interpolates it at each sample."""
+
+    def call(self, mixture, context):
+        return at_moments(context, keras.ops.shape(mixture)[1], Positions())[:, :, None]
+
+    def compute_output_shape(self, mixture_shape, context_shape):
+        return *mixture_shape[:2], 1, 1
+
+
+@pytest.mark.parametrize("lengths", [LADDER, Padded(600)], ids=["margins", "overlaps"])
+def test_each_window_is_given_what_moves_in_time_as_it_is_there(lengths):
+    mixture, ramp = keras.Input((None, 1), name="mixture"), keras.Input((None, 1), name="ramp")
+    emitted, margin = ContextAtMoments()(mixture, ramp), lengths.margin_samples
+    model = eager(keras.Model({"mixture": mixture, "ramp": ramp}, emitted[:, margin : -margin or None]))
+    samples, frames = 5_000, 200
+    given = {"ramp": np.arange(frames, dtype=np.float32)[:, None]}
+    received = joined(model, lengths, [track(samples)], given, samples=samples, window_samples=700)[:, 0, 0]
+    expected = (np.arange(samples) + 0.5) * frames / samples - 0.5
+    middle = slice(50, -50)  # zero beyond the track's ends
+    assert np.abs(received - expected)[middle].max() < 1.01
+    with pytest.raises(ValueError, match="expected the length of the track with ramp"):
+        joined(model, lengths, [track(samples)], given)
