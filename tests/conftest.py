@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from data_sets import part_of
+import scripts
 from scripts import Said, call
 
 RATE_HZ = 8_000
@@ -74,6 +75,13 @@ def said(capsys) -> Callable[..., Said]:
         return Said(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[None]:
+    """Runs without pictures, which are drawn where they are what is tested."""
+    with scripts.quick():
+        yield
 
 
 @pytest.fixture(scope="module")

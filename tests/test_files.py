@@ -151,8 +151,10 @@ def test_an_error_names_the_file_that_was_wanted(tmp_path, write):
 @pytest.fixture
 def output(tmp_path):
     """A folder with a file of ours, `ours.txt`, and one of people's, `thesis.txt`."""
-    (tmp_path / "thesis.txt").write_text("mine")
-    output = Output(tmp_path)
+    root = tmp_path / "root"  # beside which tests put things of people's
+    root.mkdir()
+    (root / "thesis.txt").write_text("mine")
+    output = Output(root)
     output.write_text("ours.txt", "first", made_of="one")
     return output
 
