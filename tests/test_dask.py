@@ -8,6 +8,8 @@ import pytest
 import soundfile
 from scripts import ROOT, call
 
+pytestmark = pytest.mark.slow
+
 distributed = pytest.importorskip("distributed")
 RATE_HZ = 8_000
 

@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = (
     *("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
@@ -35,13 +37,15 @@ WORDS = {"tensorflow": MEMORY, "jax": (*MEMORY, "data.cache=device", "training.x
 SERVER = """
 import os, runpy, subprocess, sys
 root = sys.argv[1]
-sys.path.insert(0, root)
+sys.path[:0] = root, f"{root}/tests"
 on_jax = os.environ["KERAS_BACKEND"] == "jax"
 if not on_jax:
-    import Actions.training, tensorflow
+    import scripts, tensorflow
+    without_pictures = scripts.quick()  # which would take most of the moments
+    without_pictures.__enter__()
 for line in sys.stdin:
     if on_jax:
-        process = subprocess.Popen([sys.executable, f"{root}/Training.py", *line.split()], stdout=sys.stderr)
+        process = subprocess.Popen([sys.executable, f"{root}/tests/scripts.py", "Training.py", *line.split()], stdout=sys.stderr)
         print(process.pid, flush=True)
         print(process.wait(), flush=True)
         continue
