@@ -46,12 +46,14 @@ def shortage() -> Exception:
     return error.value
 
 
+@pytest.mark.slow
 def test_memory_that_is_short_ends_in_one_line_with_the_largest_batch(shortage):
     message = "out of memory: about 8.2 GB for 28 .* 27 should at most. Lower training.batch_size"
     with pytest.raises(OSError, match=message), explained(MEMORY, 28):
         raise shortage
 
 
+@pytest.mark.slow
 def test_memory_that_is_short_is_told_also_where_cleaning_up_fails_after_it(shortage):
     with pytest.raises(OSError, match="out of memory"), explained(MEMORY, 28):
         try:

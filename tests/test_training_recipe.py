@@ -167,7 +167,7 @@ def rounds(place) -> Path:
     return run_dir
 
 
-@pytest.mark.parametrize("stop_after", [None, 1, 2, 3])
+@pytest.mark.parametrize("stop_after", [None, 1, 2])
 def test_the_second_round_begins_with_the_best_weights_and_twice_the_batch(place, rounds, stop_after):
     config, run_dir = resolved(*ROUNDS), rounds
     if stop_after:
