@@ -8,9 +8,9 @@ from Input.prepared import MANIFEST, Manifest, Prepared, Track
 
 import numpy as np
 import pytest
+import scripts
 import soundfile
 from data_sets import part_of
-import scripts
 from scripts import Said, call
 
 RATE_HZ = 8_000
@@ -18,13 +18,13 @@ MakePrepared = Callable[..., Prepared]
 
 LONGEST = (
     "test_training_resume",
-    "test_kills",
-    "test_strangers",
-    "test_damage",
     "test_training_devices",
-    "test_scripts",
-    "test_training_recipe",
     "test_models_backends",
+    "test_training_recipe",
+    "test_scripts",
+    "test_damage",
+    "test_evaluate",
+    "test_strangers",
 )
 """Files that take minutes, the longest first."""
 

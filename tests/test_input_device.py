@@ -83,6 +83,7 @@ on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reas
 # ---------------------------------------------------------------- the same as on the host
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("name, channels", [(name, 1 + n % 2) for n, name in enumerate(AUGMENTATIONS)])
 def test_the_device_mixes_what_the_host_mixes(make_prepared, name, channels):

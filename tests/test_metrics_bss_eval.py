@@ -49,6 +49,7 @@ def compare(museval, references, estimates, taps=512, version="v4", kind="images
     return ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signals", [noise, notes])
 @pytest.mark.parametrize(
     ("seconds", "sources", "channels"),
@@ -73,6 +74,7 @@ def test_the_sources_version_is_musevals(museval, version):
     assert np.isnan(ours[1]).all() and not np.isnan(ours[[0, 2, 3]]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "hop"), [(8000, 2000), (3000, 5000), (20000, 4000)])
 @pytest.mark.parametrize("version", ["v4", "v3"])
 def test_other_frames_are_musevals(museval, version, window, hop):
@@ -85,6 +87,7 @@ def test_the_whole_track_as_one_frame_is_musevals(museval):
     np.testing.assert_allclose(ours_of(references, estimates, 32, window_seconds=None), theirs, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_thirteen_sources_are_musevals(museval):
     compare(museval, *noise(6, 2.5, 13, 1, RATE), taps=64)
 

@@ -70,6 +70,7 @@ def test_sources_are_as_long_as_the_mixture_and_sum_to_it(output, channels):
         assert not result[b, :, s].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "frames"),
     [("every", None), *((place, 5) for place in ("input", "encoder", "bottleneck", "decoder", "output"))],

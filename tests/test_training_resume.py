@@ -45,7 +45,8 @@ if not on_jax:
     without_pictures.__enter__()
 for line in sys.stdin:
     if on_jax:
-        process = subprocess.Popen([sys.executable, f"{root}/tests/scripts.py", "Training.py", *line.split()], stdout=sys.stderr)
+        words = [sys.executable, f"{root}/tests/scripts.py", "Training.py", *line.split()]
+        process = subprocess.Popen(words, stdout=sys.stderr)
         print(process.pid, flush=True)
         print(process.wait(), flush=True)
         continue
