@@ -286,6 +286,7 @@ def recorded(given: list[SourceTrack], out: Path) -> None:
     given[1] = with_mixture(given[1], noise(6_000, seed=50))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [changed_source, missing_stem, other_split, recorded])
 def test_what_has_changed_is_prepared_again_and_the_rest_is_left_alone(tmp_path, change):
     given, out = tracks(tmp_path / "in"), tmp_path / "out"
