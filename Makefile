@@ -1,4 +1,4 @@
-# make demo   from nothing to separated stems          make test   the whole suite
+# make demo   from nothing to separated stems     make check   the quick tests     make test   the whole suite
 PYTHON ?= python3
 DEMO := demo
 RUN := runs/demo
@@ -12,7 +12,7 @@ LABELS := vn,fl,cl
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install
 
-.PHONY: help demo test lint clean
+.PHONY: help demo check test lint clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,7 +45,10 @@ lint: .venv/dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint  ## lint, then pytest: 25 minutes on 2 cores at most
+check: lint  ## lint and types, then the tests that are quick: 3 minutes on 2 cores at most
+	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test: lint  ## lint and types, then all tests: 20 minutes on 2 cores at most
 	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 clean:  ## remove .venv, caches, builds and what the demo made

@@ -8,6 +8,7 @@ from Input.prepared import MANIFEST, Manifest, Prepared, Track
 
 import numpy as np
 import pytest
+import scripts
 import soundfile
 from data_sets import part_of
 from scripts import Said, call
@@ -17,13 +18,13 @@ MakePrepared = Callable[..., Prepared]
 
 LONGEST = (
     "test_training_resume",
-    "test_kills",
-    "test_strangers",
-    "test_damage",
     "test_training_devices",
-    "test_scripts",
-    "test_training_recipe",
     "test_models_backends",
+    "test_training_recipe",
+    "test_scripts",
+    "test_damage",
+    "test_evaluate",
+    "test_strangers",
 )
 """Files that take minutes, the longest first."""
 
@@ -74,6 +75,13 @@ def said(capsys) -> Callable[..., Said]:
         return Said(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[None]:
+    """Runs without pictures, which are drawn where they are what is tested."""
+    with scripts.quick():
+        yield
 
 
 @pytest.fixture(scope="module")

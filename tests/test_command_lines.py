@@ -35,6 +35,7 @@ def said(folder: Path, *words: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_tells_every_setting_and_loads_nothing_heavy(tmp_path, script):
     done = said(tmp_path, script, "--help")
@@ -54,6 +55,7 @@ def test_help_tells_every_setting_and_loads_nothing_heavy(tmp_path, script):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -80,6 +82,7 @@ def test_a_mistake_is_told_before_anything_heavy_is_loaded(tmp_path, words, expe
     ] == []
 
 
+@pytest.mark.slow
 def test_tensorflow_is_loaded_without_a_word(tmp_path):
     code = "import Utils, keras, sys; keras.ops.zeros(3); print('tensorflow' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERAS_BACKEND": "tensorflow"}

@@ -16,6 +16,8 @@ import pytest
 import soundfile
 from scripts import call
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 RATE_HZ = 4000
 SECONDS = 3
 TRACKS = ("a", "b", "c", "d")

@@ -17,6 +17,8 @@ import pytest
 import soundfile
 from scripts import call
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
+
 TINY = (
     *("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
     *("model.levels=2", "model.filters=2", "training.batch_size=2", "training.xla=false"),

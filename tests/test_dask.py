@@ -11,6 +11,8 @@ import pytest
 import soundfile
 from scripts import ROOT, call
 
+pytestmark = pytest.mark.slow
+
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 RATE_HZ = 8_000

@@ -1,14 +1,11 @@
 """Evaluate.py as a person calls it: whose numbers, which files, what is scored again, and every mistake in one line."""
 
-import functools
 import json
 import os
 import shutil
 from pathlib import Path
 
 import Config
-import Experiment
-import Metrics
 import Options
 import Runs
 import Utils
@@ -22,6 +19,8 @@ import pytest
 import soundfile
 from joblib.externals.loky import get_reusable_executor
 from scripts import Said, call
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 
 RATE_HZ = 8_000
 SAMPLES = 2 * RATE_HZ + 500  # two frames and some more, which count in the whole track's numbers alone
@@ -38,17 +37,10 @@ def add(folder, rate_hz=RATE_HZ, **sources):
         soundfile.write(Path(folder, f"{name}.wav"), sound, rate_hz, "FLOAT")
 
 
-PICTURES = {name: getattr(Metrics, name) for name in ("score_boxplot", "separation_figure")}
-
-
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    """An empty folder to work in; without pictures and Sacred's look at git, which take longer than all the rest."""
+    """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
-    plain = functools.partial(Experiment.CheckedExperiment, save_git_info=False)
-    monkeypatch.setattr(Experiment, "Experiment", plain)
-    for picture in PICTURES:
-        monkeypatch.setattr(Metrics, picture, lambda *arguments: Path(arguments[-1]).write_text("a picture"))
 
 
 @pytest.fixture
@@ -150,14 +142,6 @@ def test_the_summary_is_that_of_the_scores_and_stands_on_the_screen(folders, eva
     [row] = [line.split() for line in said.out.splitlines() if line.startswith("vocals") and len(line.split()) > 9]
     sdr = summary.loc[("vocals", "estimate", "SDR", "frames"), "median"]
     assert row[1] == f"{sdr:.2f}" and row[1] in Path("scores/test/summary.md").read_text()
-
-
-def test_the_pictures_are_made(folders, evaluated, monkeypatch):
-    for name, picture in PICTURES.items():
-        monkeypatch.setattr(Metrics, name, picture)
-    assert evaluated(*folders).code == 0
-    for picture in ("boxplot", "spectrograms"):
-        assert Path(f"scores/test/{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_prepared_data_set_gives_the_same_as_its_files_in_folders(make_prepared, evaluated):

@@ -151,8 +151,10 @@ def test_an_error_names_the_file_that_was_wanted(tmp_path, write):
 @pytest.fixture
 def output(tmp_path):
     """A folder with a file of ours, `ours.txt`, and one of people's, `thesis.txt`."""
-    (tmp_path / "thesis.txt").write_text("mine")
-    output = Output(tmp_path)
+    root = tmp_path / "root"  # beside which tests put things of people's
+    root.mkdir()
+    (root / "thesis.txt").write_text("mine")
+    output = Output(root)
     output.write_text("ours.txt", "first", made_of="one")
     return output
 
@@ -399,6 +401,7 @@ for folder in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_every_file_is_whole_known_and_what_it_is_said_to_be(tmp_path):
     """Each folder goes through the same steps, of which one more is done than in the folder before."""
     steps = 120
@@ -441,6 +444,7 @@ def _write_many(root: Path, who: int, rounds: int) -> None:
             (folder / f"{number}.txt").write_text(f"{who} {number}")
 
 
+@pytest.mark.slow
 def test_several_processes_write_at_once(tmp_path):
     output = Output(tmp_path)
     output.write_text("shared.txt", "begun")

@@ -83,6 +83,7 @@ on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reas
 # ---------------------------------------------------------------- the same as on the host
 
 
+@pytest.mark.slow
 @on_tensorflow
 @pytest.mark.parametrize("name, channels", [(name, 1 + n % 2) for n, name in enumerate(AUGMENTATIONS)])
 def test_the_device_mixes_what_the_host_mixes(make_prepared, name, channels):
@@ -269,6 +270,8 @@ def trained(config: Config.Training, run_dir: Path) -> tuple[pd.DataFrame, list[
     return log, separator.get_weights()
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_training_from_the_device_is_training_from_the_host(two_splits, tmp_path):
     """To rounding: the examples are the same to the bit, but nobody promises that of two compiled steps."""
     host_log, host = trained(tiny(two_splits, "none"), tmp_path / "host")
@@ -315,6 +318,7 @@ assert max(np.abs(one - other).max() for one, other in zip(fresh, weights, stric
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
 def test_jax_alone_mixes_what_the_host_mixes_and_trains(make_prepared, two_splits, tmp_path):
     on_jax("-c", ON_JAX, tmp_path, make_prepared(TRACKS, channels=2, name="stereo").root, two_splits.root)

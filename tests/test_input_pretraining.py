@@ -406,6 +406,7 @@ STRANGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STRANGE)
 def test_a_strange_record_is_named_with_its_file(tmp_path, classes, sound, kind):
     record, fault = STRANGE[kind]

@@ -14,6 +14,8 @@ import pytest
 import soundfile
 from scripts import ROOT, Said, call
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
+
 TINY = (
     *("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
     *("model.levels=2", "model.filters=2", "training.batch_size=2", "training.xla=false"),
@@ -32,8 +34,11 @@ NOBODY = 65534
 SERVER = """
 import encodings.cp437, importlib, json, os, runpy, signal, sys
 root, user = sys.argv[1], int(sys.argv[2])
-sys.path.insert(0, root)
+sys.path[:0] = root, f"{root}/tests"
 import Utils, tensorflow
+import scripts
+without_pictures = scripts.quick()
+without_pictures.__enter__()
 from Actions import comparison, evaluation, separation, testing, training
 import Prepare, Separate, Compare, Training, Test, Evaluate
 from sacred import run

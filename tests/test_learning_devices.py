@@ -38,17 +38,26 @@ def test_the_note_says_whether_it_fits():
     assert "1 should at most" in with_(available=1).note(4)
 
 
-def test_memory_that_is_short_ends_in_one_line_with_the_largest_batch():
-    """The backend's own error, of an array larger than any machine."""
+@pytest.fixture(scope="module")
+def shortage() -> Exception:
+    """The backend's own error, of an array larger than any machine, which it waits for."""
+    with pytest.raises(Exception) as error:  # noqa: B017, PT011
+        np.asarray(keras.ops.zeros((1 << 23, 1 << 23)) + 1)
+    return error.value
+
+
+@pytest.mark.slow
+def test_memory_that_is_short_ends_in_one_line_with_the_largest_batch(shortage):
     message = "out of memory: about 8.2 GB for 28 .* 27 should at most. Lower training.batch_size"
     with pytest.raises(OSError, match=message), explained(MEMORY, 28):
-        np.asarray(keras.ops.zeros((1 << 23, 1 << 23)) + 1)
+        raise shortage
 
 
-def test_memory_that_is_short_is_told_also_where_cleaning_up_fails_after_it():
+@pytest.mark.slow
+def test_memory_that_is_short_is_told_also_where_cleaning_up_fails_after_it(shortage):
     with pytest.raises(OSError, match="out of memory"), explained(MEMORY, 28):
         try:
-            np.asarray(keras.ops.zeros((1 << 23, 1 << 23)) + 1)
+            raise shortage
         finally:
             raise AttributeError("'NoneType' has no attribute 'variables'")
 

@@ -67,6 +67,7 @@ def test_data_without_a_loss_are_one_line():
         suggestion(np.array([np.nan, 1.0]))
 
 
+@pytest.mark.slow
 def test_the_command_suggests_and_draws(place, capsys):
     words = ("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared")
     small = ("model.levels=2", "model.filters=2", "training.batch_size=2", "training.xla=false")

@@ -49,6 +49,7 @@ def compare(museval, references, estimates, taps=512, version="v4", kind="images
     return ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signals", [noise, notes])
 @pytest.mark.parametrize(
     ("seconds", "sources", "channels"),
@@ -61,6 +62,7 @@ def test_v4_is_musevals(museval, signals, seconds, sources, channels):
     assert np.isinf(ours[2]).all() == (sources == 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sources", "channels", "taps"), [(2, 1, 512), (2, 2, 200)])
 @pytest.mark.parametrize("signals", [noise, notes])
 def test_v3_is_musevals(museval, signals, sources, channels, taps):
@@ -73,6 +75,7 @@ def test_the_sources_version_is_musevals(museval, version):
     assert np.isnan(ours[1]).all() and not np.isnan(ours[[0, 2, 3]]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "hop"), [(8000, 2000), (3000, 5000), (20000, 4000)])
 @pytest.mark.parametrize("version", ["v4", "v3"])
 def test_other_frames_are_musevals(museval, version, window, hop):
@@ -85,6 +88,7 @@ def test_the_whole_track_as_one_frame_is_musevals(museval):
     np.testing.assert_allclose(ours_of(references, estimates, 32, window_seconds=None), theirs, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_thirteen_sources_are_musevals(museval):
     compare(museval, *noise(6, 2.5, 13, 1, RATE), taps=64)
 
@@ -102,6 +106,7 @@ def test_silent_frames_are_musevals(museval, version):
     assert np.isnan(ours).all(axis=(0, 1)).tolist() == [False, True, False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["strict", "per_source"])
 def test_sources_silent_throughout_change_nothing(museval, mask):
     references, estimates = notes(8, 2.5, 5, 1, RATE)
@@ -114,6 +119,7 @@ def test_sources_silent_throughout_change_nothing(museval, mask):
     assert_museval(ours[:, playing], theirs, again)
 
 
+@pytest.mark.slow
 def test_a_silent_channel_is_musevals(museval):
     references, estimates = notes(9, 2.0, 2, 2, RATE)
     references[:, 0, 1] = 0
@@ -121,6 +127,7 @@ def test_a_silent_channel_is_musevals(museval):
     assert Metrics.bss_eval(references, estimates, RATE).reciprocal_condition.min() > 1e-13
 
 
+@pytest.mark.slow
 def test_dual_mono_is_musevals_as_far_as_museval_knows(museval):
     references, estimates = (np.repeat(signals, 2, axis=2) for signals in notes(10, 2.5, 2, 1, RATE))
     theirs, again = (of_museval(museval, gain * references, gain * estimates) for gain in (1, 1.1))

@@ -56,6 +56,7 @@ def pictures(names):
     yield lambda path: Metrics.spectrogram_grid([[(name, noise[:, 0])] for name in names], 8000, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dejavu_alone", [True, False])
 @pytest.mark.parametrize("which", range(5))
 def test_every_picture_can_be_drawn_whatever_the_names_are(tmp_path, drawn, only, which, dejavu_alone):

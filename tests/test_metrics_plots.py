@@ -255,6 +255,7 @@ def test_where_no_reference_sounds_the_loudest_estimate_sets_the_scale(figures, 
     assert set(brightest(figures[1]).values()) == {-70}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [101, 8000, 48000])
 @pytest.mark.parametrize("samples", [0, 1, 2, 777])
 def test_a_grid_of_signals_of_any_length_is_written(tmp_path, samples, rate):

@@ -1,6 +1,7 @@
 """The same models and their training in a fresh process, on JAX."""
 
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -15,9 +16,13 @@ import pytest
 from models_oracle import excerpts, outputs, randomise
 
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = pytest.mark.skipif(
-    not importlib.util.find_spec("jax") or keras.backend.backend() == "jax", reason="jax is not installed, or runs this"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not importlib.util.find_spec("jax") or keras.backend.backend() == "jax",
+        reason="jax is not installed, or runs this",
+    ),
+]
 SEPARATE = """
 import sys
 from pathlib import Path
@@ -36,21 +41,23 @@ for path in folder.glob("*.keras"):
 """
 SIZES = {"levels": 2, "filters": 4, "down_size": 5, "up_size": 3, "resampling_size": 7}
 EVERYWHERE = {"places": ["every", "input", "output"]}
-WAVE_UNETS = {
-    "plain": {"levels": 3},
-    "stereo": {"channels": 2, "conditioning": "film", "output": "consistent", **EVERYWHERE},
-    **{
-        method: {"conditioning": method, "frames": 5 if n % 2 else None, **EVERYWHERE}
-        for n, method in enumerate(METHODS)
-    },
-    "learned": {"resampling": "learned", "padding": "same", "normalisation": "group", "separate": True},
-    "lowpass": {"resampling": "lowpass", "stride": 3, "depth": 2, "residual": True, "activation": "linear"},
-    "strided": {"resampling": "strided", "stride": 4, "normalisation": "group", "growth": "double"},
-    "strided_same": {"resampling": "strided", "stride": 3, "padding": "same", "output": "direct"},
-}
+WAVE_UNETS = [
+    {"levels": 3},
+    {"channels": 2, "output": "consistent"},
+    {"resampling": "learned", "padding": "same", "normalisation": "group", "separate": True},
+    {"resampling": "lowpass", "stride": 3, "depth": 2, "residual": True, "activation": "linear"},
+    {"resampling": "strided", "stride": 4, "normalisation": "group", "growth": "double"},
+    {"resampling": "strided", "stride": 3, "padding": "same", "output": "direct"},
+]
 SPECTRAL = {"frame_samples": 32, "hop_samples": 24, "conditioning": "film", "places": ["every", "input", "output"]}
 CHECKPOINTS = {
-    **{name: {"network": "wave_unet", **SIZES, **choices} for name, choices in WAVE_UNETS.items()},
+    **{  # each choice beside some method of conditioning, by labels that hold or that move
+        f"wave_unet {number}": {
+            **{"network": "wave_unet", "conditioning": method, "frames": 5 if number % 2 else None},
+            **{**SIZES, **EVERYWHERE, **choices},
+        }
+        for number, (choices, method) in enumerate(zip(itertools.cycle(WAVE_UNETS), METHODS, strict=False))
+    },
     "unet_spectrogram": {"network": "unet_spectrogram", "levels": 2, "filters": 2, **SPECTRAL},
     "band_split": {"network": "band_split", "features": 4, "depth": 1, "zones": 2, "bands": 2, **SPECTRAL},
     "lstm_unet": {"network": "lstm_unet", "levels": 2, "filters": 3, "conditioning": "film", **EVERYWHERE},

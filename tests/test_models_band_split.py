@@ -70,8 +70,11 @@ def test_sources_are_as_long_as_the_mixture_and_sum_to_it(output, channels):
         assert not result[b, :, s].any()
 
 
-@pytest.mark.parametrize("place", ["input", "encoder", "bottleneck", "decoder", "every", "output"])
-@pytest.mark.parametrize("frames", [None, 5])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "frames"),
+    [("every", None), *((place, 5) for place in ("input", "encoder", "bottleneck", "decoder", "output"))],
+)
 def test_labels_of_one_example_never_reach_another_and_a_saved_model_is_the_same(place, frames, tmp_path):
     model = tiny(conditioning="film", places=[place], depth=2, shapes=frames and {"labels": (frames, LABELS.shape[1])})
     labels = LABELS if frames is None else np.repeat(LABELS[:, None], frames, axis=1)
@@ -107,6 +110,7 @@ def test_half_precision_keeps_weights_and_sources_in_float32():
     assert 1e-5 < np.abs(result - full).max() < 0.2 * np.abs(full).max()
 
 
+@pytest.mark.slow
 def test_a_compiled_step_moves_every_weight():
     keras.utils.set_random_seed(0)
     model = band_split(3, conditioning="film", places=["every"], **TINY)

@@ -102,6 +102,7 @@ def assert_moments_are_their_own(model: keras.Model) -> None:
 CONDITIONED = [(method, place) for method in METHODS for place in PLACES if place != "output"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method, place", [*CONDITIONED, ("film", "output"), ("outer", "output")])
 def test_every_method_at_every_place(method, place, tmp_path):
     static, moving = small(method, place), small(method, place, frames=FRAMES)

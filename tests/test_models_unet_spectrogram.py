@@ -153,6 +153,7 @@ LABELS = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0]], np.float32)
 EVERYWHERE = [("film", [place]) for place in PLACES] + [(method, PLACES) for method in METHODS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "places"), EVERYWHERE)
 def test_labels_are_used_and_never_reach_another_example(method, places, tmp_path):
     model = randomised(small(3, separate=False, output="consistent", conditioning=method, places=places))

@@ -359,6 +359,7 @@ def test_half_precision_keeps_weights_and_sources_in_float32(output, half_precis
         np.testing.assert_allclose(result.sum(axis=2), arrays[0][:, margin:-margin], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_compiled_step_moves_every_weight(half_precision):
     keras.utils.set_random_seed(0)
     model = wave_unet(3, **(SMALL | {"levels": 1}), output="consistent", conditioning="film", places=["every"])

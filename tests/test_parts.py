@@ -9,6 +9,8 @@ import soundfile
 
 from scripts import call  # isort: skip
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
+
 TINY = ("demo", "data.targets=parts", "data.prepared=violins", "data.sources=vn,va,vc,fl", "data.sample_rate_hz=8000")
 TINY += ("data.output_samples=2000", "model.levels=2", "model.filters=4", "training.xla=false")
 TINY += ("training.steps=20", "training.validate_every=10", "training.batch_size=4")

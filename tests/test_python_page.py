@@ -16,6 +16,8 @@ import pytest
 import soundfile
 from scripts import ROOT, call
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
+
 TINY = {
     "data": {"sample_rate_hz": 8_000, "output_samples": 2_000, "sources": ["cl", "fl", "vc", "vn"]},
     "model": {"levels": 3, "filters": 4},

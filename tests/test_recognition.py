@@ -14,6 +14,8 @@ import soundfile
 from scripts import call
 from test_scripts import RATE_HZ, TINY
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
+
 RECOGNISER = (
     "instruments",
     f"data.sample_rate_hz={RATE_HZ}",

@@ -11,6 +11,8 @@ import pytest
 import soundfile
 from scripts import call
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 8_000
 TINY = (
     "demo",
@@ -77,18 +79,13 @@ def test_scores_are_those_of_the_estimates_on_disk(place):
     expected = 10 * np.log10(np.sum((scale * reference) ** 2) / np.sum((scale * reference - estimate) ** 2))
     row = scores[(scores["source"] == instrument) & (scores["method"] == "estimate") & (scores["metric"] == "SI-SDR")]
     assert row["value"].item() == pytest.approx(expected, abs=1e-6)
-    for name in ("summary.csv", "summary.md", "boxplot.png", "spectrograms.png", f"tracks/{piece.name}.json"):
+    for name in ("summary.csv", "summary.md", f"tracks/{piece.name}.json"):
         assert Path("runs/tiny/scores/test", name).is_file(), name
+    for picture in ("boxplot", "spectrograms"):
+        assert Path(f"runs/tiny/scores/test/{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_other_ones(place):
-    for name, seed in (("same", 1337), ("other", 7)):
-        assert call("Training.py", "with", *TINY, "data.prepared=prepared", f"name={name}", f"seed={seed}") == 0
-    tiny, same, other = (np.load(f"runs/{name}/state.npz") for name in ("tiny", "same", "other"))
-    assert all(np.array_equal(tiny[name], same[name]) for name in tiny)
-    assert not all(np.array_equal(tiny[name], other[name]) for name in tiny)
-
-
+@pytest.mark.usefixtures("quick")
 def test_an_unconditioned_run_trains_and_separates_without_labels(place, said):
     plain = ("model.conditioning=none", "data.prepared=prepared", "name=plain")
     assert said("Training.py", "with", *TINY, *plain).code == 0
@@ -107,6 +104,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_any_network_goes_the_whole_way(place, said, network):
     others = [words for words in TINY if not words.startswith("model.")]
@@ -139,9 +137,10 @@ def separated(said, file: Path, out: str, *more: object) -> dict[str, tuple[np.n
     return {path.stem: soundfile.read(path, always_2d=True) for path in Path(out, file.stem).iterdir()}
 
 
-@pytest.mark.parametrize("rate_hz", [4_000, RATE_HZ, 44_100])
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("samples", [1, 997, 30_011])
+@pytest.mark.parametrize(
+    ("samples", "channels", "rate_hz"),
+    [(1, 2, 4_000), (1, 1, RATE_HZ), (1, 1, 44_100), (997, 1, 4_000), (997, 2, 44_100), (30_011, 2, RATE_HZ)],
+)
 def test_stems_have_the_files_rate_channels_and_exact_length(place, said, rate_hz, channels, samples):
     file = Path(f"noise_{rate_hz}_{channels}_{samples}.wav")
     noise = 0.1 * np.random.default_rng(0).normal(size=(samples, channels))
@@ -172,6 +171,7 @@ def test_separation_of_a_file_is_that_of_test_py(place, said):
         np.testing.assert_allclose(soundfile.read(stem)[0], expected, atol=1e-6)
 
 
+@pytest.mark.usefixtures("quick")
 def test_probes_separate_as_if_the_labels_were_others_and_are_scored(place, said):
     """What a probe left is what Separate.py gives when it is told those labels."""
     probes = "probes=no_labels,all_labels,wrong_label"

@@ -14,6 +14,8 @@ from joblib.externals.loky import get_reusable_executor
 from scripts import Said, call
 from test_scripts import TINY
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
+
 RATE_HZ = 8_000
 RUN = ("--run", "runs/tiny", "--labels", "vn,vc")
 

@@ -1,6 +1,5 @@
 """People's files beside ours: every script leaves them as they are, or says what it wants moved before it writes."""
 
-import functools
 import json
 import os
 import random
@@ -9,16 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import Experiment
-import Metrics
 from Files import OWN
 
 import numpy as np
 import pytest
 import soundfile
-from matplotlib.image import imsave
 from scripts import Said, call
 from trees import seen_in
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 
 RATE_HZ = 8_000
 TINY = (
@@ -30,17 +28,6 @@ TINY = (
 SPLITS = "test,test_unseen_bank"
 RENDER = ("--pieces", 4, "--seconds", 6, "--sample-rate", RATE_HZ, "--lineups", "vn_vc,fl_cl", "--workers", 1)
 PREPARE = ("--sample-rate", RATE_HZ, "--workers", 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Without pictures and Sacred's look at git, which take longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        plain = functools.partial(Experiment.CheckedExperiment, save_git_info=False)
-        patch.setattr(Experiment, "Experiment", plain)
-        for picture in ("score_boxplot", "score_heatmap", "loss_curves", "separation_figure", "spectrogram_grid"):
-            patch.setattr(Metrics, picture, lambda *arguments: imsave(arguments[-1], np.zeros((1, 1, 3)), format="png"))
-        yield
 
 
 @pytest.fixture(scope="module")

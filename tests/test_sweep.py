@@ -194,6 +194,7 @@ def begun(*words):
                     os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_sweep_that_is_stopped_waits_until_its_training_has_saved(scripts, number):
     with begun("with", "demo", "name=x", "seed=1,2") as (sweep, _):
@@ -202,6 +203,7 @@ def test_a_sweep_that_is_stopped_waits_until_its_training_has_saved(scripts, num
     assert Path("saved").read_text() == str(int(number))
 
 
+@pytest.mark.slow
 def test_a_run_stays_its_sweep_s_until_its_training_ends_although_the_sweep_is_killed(scripts, capsys):
     words = ("with", "demo", "name=x", "seed=1,2")
     with begun(*words) as (sweep, training):
@@ -260,6 +262,7 @@ def test_a_run_that_another_process_trains_is_left_to_it(scripts, capsys):
     assert "1 of 2 runs are done; others work on: x-seed1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_that_another_sweep_has_trained_and_not_yet_scored_is_left_to_it(scripts, capsys):
     """Two sweeps; the second begins while the first one tests its run."""
     words = ["with", "demo", "name=x", "seed=1,2"]
@@ -282,6 +285,7 @@ if not Path("begun").exists():
     ]
 
 
+@pytest.mark.slow
 def test_a_real_sweep_ends_in_a_comparison(place, capsys):
     small = ("data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared", "model.levels=1")
     steps = ("model.filters=2", "training.batch_size=2", "training.steps=2", "training.validate_every=2")

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("jax")
 ROOT = Path(__file__).resolve().parents[1]
 # A batch of 4 and 7 windows of validation: devices that share a batch evenly get one too few in the last.
@@ -31,7 +33,7 @@ def started(*words: str, **environment: str) -> subprocess.Popen:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", ROOT / "Training.py", *SMALL, *words],
+        [sys.executable, "-W", "ignore", ROOT / "tests/scripts.py", "Training.py", *SMALL, *words],
         env=os.environ | told | environment,
         text=True,
         stdout=subprocess.PIPE,
@@ -129,11 +131,6 @@ def step_of(name: str) -> int:
         return json.loads(str(arrays["course"]))["step"]
 
 
-def test_what_devices_are(monkeypatch):
+def test_what_devices_are():
     devices = Devices(count=4, process=1, processes=2)
     assert devices.share == (1, 2) and not devices.writes
-    devices.require_even(8)
-    with pytest.raises(ValueError, match="that 4 devices share evenly. Received: 10; 8 is one"):
-        devices.require_even(10)
-    with pytest.raises(ValueError, match="Received: 3; 4 is one"):
-        devices.require_even(3)

@@ -1,5 +1,7 @@
 """Whole runs: the second round, no numbers, weights and settings of other runs, and what is said at the end."""
 
+import contextlib
+import io
 import json
 import shutil
 from pathlib import Path
@@ -19,6 +21,8 @@ from Models.checkpoints import load_network
 import numpy as np
 import pytest
 from scripts import call
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 
 SMALL = (
     *("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
@@ -50,30 +54,34 @@ def same_weights(one: Path, other: Path) -> bool:
     return all(np.array_equal(*pair) for pair in zip(weights(one), weights(other), strict=True))
 
 
-def test_a_run_says_where_it_ended_and_what_to_do_next(place, capsys):
-    assert call("Training.py", "with", *SMALL, "name=a") == 0
-    said = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def said_by_a(place) -> str:
+    """Trains runs/a, which the tests below compare with and leave as it is; returns what was said."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert call("Training.py", "with", *SMALL, "name=a") == 0
+    return said.getvalue()
+
+
+def test_a_run_says_where_it_ended_and_what_to_do_next(said_by_a):
     course = read_course(Path("runs/a", Runs.STATE))
-    assert f"best validation loss {course.best:.5g} at step {course.best_step} of 4\n" in said
-    assert "runs/a: score it with  python Test.py with run=runs/a && python Evaluate.py with run=runs/a" in said
-    assert "note: memory: about" in said and "examples/s" in said
+    assert f"best validation loss {course.best:.5g} at step {course.best_step} of 4\n" in said_by_a
+    assert "runs/a: score it with  python Test.py with run=runs/a && python Evaluate.py with run=runs/a" in said_by_a
+    assert "note: memory: about" in said_by_a and "examples/s" in said_by_a
     assert json.loads(Path("runs/a/run.json").read_text())["result"] == course.best
 
 
-def test_the_settings_of_a_run_repeat_it_to_the_bit(place):
-    call("Training.py", "with", *SMALL, "name=original", "seed=5")
-    assert call("Training.py", "with", "runs/original/config.json", "name=again") == 0
-    assert same("runs/original", "runs/again")
+def test_the_settings_of_a_run_repeat_it_to_the_bit(said_by_a):
+    assert call("Training.py", "with", "runs/a/config.json", "name=again") == 0
+    assert same("runs/a", "runs/again")
     call("Training.py", "with", *SMALL, "name=other", "seed=6")
-    assert not same("runs/original", "runs/other")
+    assert not same("runs/a", "runs/other")
 
 
-def test_a_new_run_begins_with_the_weights_of_another(place):
+def test_a_new_run_begins_with_the_weights_of_another(said_by_a):
     """At a rate that changes nothing they are what it ends with."""
-    call("Training.py", "with", *SMALL, "name=source")
-    words = ("continue_from=runs/source", "training.learning_rate=1e-12", "seed=9")
+    words = ("continue_from=runs/a", "training.learning_rate=1e-12", "seed=9")
     assert call("Training.py", "with", *SMALL, *words, "name=heir") == 0
-    for one, other in zip(weights("runs/source"), weights("runs/heir"), strict=True):
+    for one, other in zip(weights("runs/a"), weights("runs/heir"), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
     assert read_course(Path("runs/heir", Runs.STATE)).example == 8  # the first examples again
 
@@ -86,24 +94,22 @@ def test_a_new_run_begins_with_the_weights_of_another(place):
         (("data.prepared=preparde",), "preparde holds no manifest.json"),
     ],
 )
-def test_a_mistake_leaves_the_run_that_was_to_start_over(place, capsys, words, message):
-    if not Path("runs/old").exists():
-        call("Training.py", "with", *SMALL, "name=old")
+def test_a_mistake_leaves_the_run_that_was_to_start_over(said_by_a, capsys, words, message):
+    shutil.copytree("runs/a", "runs/old", dirs_exist_ok=True)
     assert call("Training.py", "with", *SMALL, *words, "fresh=true", "name=old") == 1
     assert message in capsys.readouterr().err
     assert json.loads(Path("runs/old/run.json").read_text())["status"] == "COMPLETED" and arrays("runs/old")
 
 
-def test_weights_of_another_network_are_one_line(place, capsys):
-    call("Training.py", "with", *SMALL, "name=narrow")
-    assert call("Training.py", "with", *SMALL, "model.filters=3", "name=wide", "continue_from=runs/narrow") == 1
-    message = "error: expected a checkpoint of the same network. Received: runs/narrow/best.keras of another one"
+def test_weights_of_another_network_are_one_line(said_by_a, capsys):
+    assert call("Training.py", "with", *SMALL, "model.filters=3", "name=wide", "continue_from=runs/a") == 1
+    message = "error: expected a checkpoint of the same network. Received: runs/a/best.keras of another one"
     assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_file_that_goes_while_it_trains_is_one_line_and_the_run_goes_on_when_it_is_back(
-    place, capsys, monkeypatch, split
+    said_by_a, capsys, monkeypatch, split
 ):
     words, name = (*SMALL, "data.prepared=lost"), f"name=lost_{split}"
     shutil.copytree("prepared", "lost", dirs_exist_ok=True)
@@ -123,9 +129,8 @@ def test_a_file_that_goes_while_it_trains_is_one_line_and_the_run_goes_on_when_i
     assert any(said.startswith(f"Training.py: error: {file} cannot be read") for file in files), said
     for file in files:
         file.with_suffix(".away").rename(file)
-    for again in (name, "name=found"):
-        assert call("Training.py", "with", *words, again) == 0
-    assert same(f"runs/lost_{split}", "runs/found")
+    assert call("Training.py", "with", *words, name) == 0
+    assert same(f"runs/lost_{split}", "runs/a")
 
 
 def test_a_loss_that_is_no_number_is_one_line_and_its_examples_are_kept(place, capsys):
@@ -153,21 +158,29 @@ def test_a_loss_that_is_no_number_is_one_line_and_its_examples_are_kept(place, c
 ROUNDS = ("training.second_round=true", "training.patience=1", "training.steps=40", "training.learning_rate=0.1")
 
 
-@pytest.mark.parametrize("stop_after", [None, 1, 2, 3])
-def test_the_second_round_begins_with_the_best_weights_and_twice_the_batch(place, stop_after):
-    config, run_dir = resolved(*ROUNDS), place / f"rounds_{stop_after}"
+@pytest.fixture(scope="module")
+def rounds(place) -> Path:
+    """A run of two rounds that was never stopped."""
+    run_dir = place / "rounds"
     run_dir.mkdir()
-    if stop_after is None:
-        Training.train(config, run_dir)
-    else:
-        end_of_first = next(row["step"] for row in rows("rounds_None") if row["learning_rate"] < 0.05) - 2
+    Training.train(resolved(*ROUNDS), run_dir)
+    return run_dir
+
+
+@pytest.mark.parametrize("stop_after", [None, 1, 2])
+def test_the_second_round_begins_with_the_best_weights_and_twice_the_batch(place, rounds, stop_after):
+    config, run_dir = resolved(*ROUNDS), rounds
+    if stop_after:
+        run_dir = place / f"rounds_{stop_after}"
+        run_dir.mkdir()
+        end_of_first = next(row["step"] for row in rows(rounds) if row["learning_rate"] < 0.05) - 2
         asked = iter(range(end_of_first - 1 + stop_after - 1))  # once a step, and not where a round ends
         with pytest.raises(Interrupted):
             Training.train(config, run_dir, asked_to_stop=lambda: next(asked, None) is None)
         course = read_course(run_dir / Runs.STATE)
         assert (course.round, course.step) == (2, end_of_first + stop_after)
         Training.train(config, run_dir)
-        assert same(run_dir, "rounds_None") and rows(run_dir) == rows("rounds_None")
+        assert same(run_dir, rounds) and rows(run_dir) == rows(rounds)
     course = read_course(run_dir / Runs.STATE)
     rates = [row["learning_rate"] for row in rows(run_dir)]
     first = sum(rate > 0.05 for rate in rates)
@@ -180,13 +193,10 @@ def test_the_second_round_begins_with_the_best_weights_and_twice_the_batch(place
     assert course.best == min(losses)
 
 
-def test_a_second_round_that_dies_after_its_first_validation_begins_as_it_did(place, monkeypatch):
+def test_a_second_round_that_dies_after_its_first_validation_begins_as_it_did(place, rounds, monkeypatch):
     """The best weights, from which it is to begin, may be its own by then."""
-    config = resolved(*ROUNDS, "training.checkpoint_every=2")
-    whole, died = place / "rounds_whole", place / "rounds_died"
-    whole.mkdir()
+    config, died = resolved(*ROUNDS), place / "rounds_died"
     died.mkdir()
-    Training.train(config, whole)
 
     def disk_is_full(path, course, *models):
         if course.round == 2:
@@ -200,7 +210,7 @@ def test_a_second_round_that_dies_after_its_first_validation_begins_as_it_did(pl
     second = rows(died)[-1]
     assert second["learning_rate"] < 0.05 and second["validation_loss"] < read_course(died / Runs.STATE).best
     Training.train(config, died)
-    assert same(whole, died) and rows(whole) == rows(died) and same_weights(whole, died)
+    assert same(rounds, died) and rows(rounds) == rows(died) and same_weights(rounds, died)
 
 
 def test_sacred_keeps_each_number_once_although_a_run_was_stopped(place, monkeypatch):

@@ -16,6 +16,8 @@ import keras
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = (
     *("demo", "data.sample_rate_hz=8000", "data.output_samples=500", "data.prepared=prepared"),
@@ -30,21 +32,18 @@ WRITING = ".vimss/writing-*/state.npz"  # while a state is written
 # there give the arrays they are called with away.
 WORDS = {"tensorflow": MEMORY, "jax": (*MEMORY, "data.cache=device", "training.xla=true")}
 
-# Starts a training in a fork of a process that has imported everything, so that a start takes no seconds; JAX, whose
-# threads do not survive a fork, in a process of its own.
+# Starts a training in a fork of a process that has imported everything, so that a start takes no seconds; JAX is by
+# then imported and has started no threads, which would not survive a fork.
 SERVER = """
-import os, runpy, subprocess, sys
+import os, runpy, sys
 root = sys.argv[1]
-sys.path.insert(0, root)
-on_jax = os.environ["KERAS_BACKEND"] == "jax"
-if not on_jax:
-    import Actions.training, tensorflow
+sys.path[:0] = root, f"{root}/tests"
+import scripts
+if os.environ["KERAS_BACKEND"] == "tensorflow":
+    import tensorflow
+without_pictures = scripts.quick()  # which would take most of the moments
+without_pictures.__enter__()
 for line in sys.stdin:
-    if on_jax:
-        process = subprocess.Popen([sys.executable, f"{root}/Training.py", *line.split()], stdout=sys.stderr)
-        print(process.pid, flush=True)
-        print(process.wait(), flush=True)
-        continue
     pid = os.fork()
     if not pid:
         sys.stdout = sys.stderr
