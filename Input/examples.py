@@ -90,7 +90,9 @@ class Examples(ABC):
             for track in tracks:
                 sources.rows(track)
         except ValueError as error:
-            known = ",".join(sorted({instrument for track in tracks for instrument in track.instruments}))
+            known = ",".join(
+                sorted({instrument for track in prepared.manifest.tracks for instrument in track.instruments})
+            )
             raise ValueError(f"{error}; those of this data set are data.sources={known}") from None
 
     @property

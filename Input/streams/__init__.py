@@ -51,9 +51,11 @@ def known(names: Iterable[str], sources: Sources, parts: Iterable[Stretch], seco
         `present` (S,), 1.0 for each source that has a part, and the contexts (D,) or (F, D), or (S, D) or (S, F, D).
 
     Raises:
-        ValueError: if a part has not the stream of a context.
+        ValueError: if a part has not the stream of a context, or there are contexts and no part.
     """
     names, parts = list(names), list(parts)
+    if names and not parts:
+        raise ValueError(f"expected the parts that sound, which {', '.join(names)} follow from. Received: none")
     rows = (len(parts),) if sources.of_parts else ()
     shapes = {name: (*rows, *CONTEXTS[name].shape(sources, seconds)) for name in names}
     shapes["present"] = rows or (len(sources.names),)

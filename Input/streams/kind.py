@@ -45,7 +45,9 @@ class Stretch(NamedTuple):
             ValueError: if there is no such stream, or its file is damaged.
         """
         if self.prepared is None or self.track is None or self.part is None:
-            raise ValueError(f"expected a part of a prepared data set, with a stream {name}. Received: a recording")
+            raise ValueError(
+                f"expected a prepared data set with a stream {name}. Received: a recording, which has none"
+            )
         stream = self.part.streams.get(name) or self.track.streams.get(name)
         if stream is None:
             raise ValueError(
