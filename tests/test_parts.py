@@ -66,9 +66,3 @@ def test_anybodys_recording_is_separated_into_the_parts_that_are_named(run, said
 def test_what_parts_cannot_be_is_one_line(run, said, words, message):
     done = said("Training.py", "with", *TINY, *words, "name=wrong")
     assert done.code == 1 and message in done.err and not Path("runs/wrong").exists()
-
-
-def test_a_loss_of_what_the_network_does_not_estimate_is_one_line(run, said):
-    done = said("Training.py", "with", *TINY, "training.loss=l1+bce(present)", "name=unknown")
-    message = "training.loss=l1+bce(present): expected losses of what is estimated, sources. Received: present"
-    assert done.code == 1 and done.err.splitlines()[-1] == f"Training.py: error: {message}"
