@@ -11,6 +11,9 @@ LABELS := vn,fl,cl
 
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install
+# A test process on each core, with one thread: more would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+  $(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo check test lint clean
 
@@ -46,10 +49,10 @@ lint: .venv/dev  ## ruff and mypy
 	$(BIN)/mypy
 
 check: lint  ## lint and types, then the tests that are quick: 3 minutes on 2 cores at most
-	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test: lint  ## lint and types, then all tests: 20 minutes on 2 cores at most
-	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 clean:  ## remove .venv, caches, builds and what the demo made
 	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache $(DEMO) $(RUN)

@@ -64,12 +64,8 @@ def test_every_network_has_a_cost_and_the_lengths_that_it_says(network):
     separator, lengths = networks.built(2, 1, network=network), networks.lengths(10_000, network=network)
     numbers = cost(separator, lengths, 10_000)
     assert numbers.output_samples >= 10_000 and numbers.flops > numbers.parameters
-    assert separator.compute_output_shape({"mixture": (1, numbers.input_samples, 1)}) == (
-        1,
-        numbers.output_samples,
-        2,
-        1,
-    )
+    shape = separator.compute_output_shape({"mixture": (1, numbers.input_samples, 1)})
+    assert shape == ({"playing": (1, 2)} if network == "recogniser" else (1, numbers.output_samples, 2, 1))
 
 
 def test_the_band_split_network():
