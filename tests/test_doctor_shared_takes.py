@@ -13,6 +13,8 @@ import pytest
 import soundfile
 from data_sets import part_of
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 4_000
 SECONDS = 16
 TIMES = np.arange(SECONDS * RATE_HZ)

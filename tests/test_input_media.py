@@ -11,6 +11,8 @@ import pytest
 import soundfile
 from encoded import encode, packets
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 100_003
 
 

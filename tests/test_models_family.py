@@ -15,6 +15,8 @@ import pytest
 from keras import ops
 from models_oracle import excerpts, gradient, outputs, randomise, reloaded, wave_unet_by_hand
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"levels": 2, "filters": 4, "down_size": 5, "up_size": 3, "resampling_size": 11}
 PLACES = [("bottleneck",), ("input", "decoder"), ("encoder", "output"), ("every",)]
 LABELS = np.array([[1, 0.2], [0.3, 0.8]], np.float32)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from models_oracle import assert_layer_contract, excerpts, outputs, randomise
 
+pytestmark = pytest.mark.slow
+
 WAVE = {"network": "wave_unet", "levels": 2, "filters": 3, "down_size": 5, "up_size": 3, "resampling_size": 5}
 SPECTRAL = {"frame_samples": 32, "hop_samples": 24}
 SEPARATORS = {

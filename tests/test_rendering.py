@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 16_000
 SECONDS = 8.0
 PIECES = 8

@@ -312,7 +312,9 @@ def test_a_folder_in_the_place_of_a_run_s_file_is_refused_before_it_starts_over(
 def test_stems_that_would_be_one_file_are_refused_before_anything_is_written(copy, said):
     before = seen_in(copy)
     done = said("Separate.py", "songs", *SEPARATE, "--filename", "{stem}.{ext}")
-    assert errors(done, "Separate.py")[0].startswith("several stems would be one file: vc.wav, vn.wav")
+    assert errors(done, "Separate.py")[0].startswith(
+        "several stems would be one file: separated/vc.wav, separated/vn.wav"
+    )
     assert seen_in(copy) == before
 
 
