@@ -106,7 +106,6 @@ def planted(tmp_path_factory) -> dict[str, list[SharedTake]]:
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_take_is_found_once_and_told_apart(planted, name):
     _, kind, lag_samples, gain, share = PLANTED[name]

@@ -65,7 +65,6 @@ def test_silence_gives_silence_whatever_the_weights(name, output, highpass_sampl
         assert not separated(model, silence).any()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(  # each network, and each output
     ("name", "output"), [*zip(SEPARATORS, 3 * OUTPUTS, strict=False)]
 )

@@ -230,7 +230,6 @@ def test_pieces_differ_in_tempo_tuning_and_room(dataset):
 # ---------------------------------------------------------------- the same bytes
 
 
-@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(dataset, tmp_path):
     render_dataset(tmp_path / "again", **ARGUMENTS, workers=1)
     assert fingerprint(tmp_path / "again") == fingerprint(dataset)
@@ -253,7 +252,6 @@ def test_second_call_touches_nothing(dataset):
     assert stamps() == before
 
 
-@pytest.mark.slow
 def test_interrupted_call_is_finished_by_the_same_call(dataset, tmp_path):
     class Stopped(Exception):
         pass
