@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from scripts import call
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 
 RATE_HZ = 4000
 SECONDS = 3

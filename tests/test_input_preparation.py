@@ -26,6 +26,8 @@ import pytest
 import soundfile
 from scripts import HEED_INTERRUPTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 8_000
 
@@ -287,7 +289,6 @@ def recorded(given: list[SourceTrack], out: Path) -> None:
     given[1] = with_mixture(given[1], noise(6_000, seed=50))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", [changed_source, missing_stem, other_split, recorded])
 def test_what_has_changed_is_prepared_again_and_the_rest_is_left_alone(tmp_path, change):
     given, out = tracks(tmp_path / "in"), tmp_path / "out"
@@ -365,7 +366,6 @@ def killed(folder: Path, source: Path, out: Path, moment: int) -> bool:
     return done.returncode != 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True])
 def test_killed_at_any_moment_the_same_call_makes_what_an_uninterrupted_one_would_have(tmp_path, again):
     """Into a new folder, or on top of an older data set, of which one track is to go and the other has changed."""
@@ -403,7 +403,6 @@ def test_going_on_the_tracks_that_are_whole_are_not_prepared_again(tmp_path):
     assert len(wavs) == 4 and wavs.items() <= stamps(out).items() and check(out) == []
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_and_none_but_the_first_says_a_word(tmp_path):
     track(tmp_path / "a", np.tile(noise(10_000), (2_000, 1)))
     code = KILLED.replace("    prepare(", "    try:\n        prepare(") + (

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CLASSES = 5
 SMALL = {
     "wave_unet": {"levels": 2, "filters": 4},

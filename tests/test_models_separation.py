@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from models_oracle import outputs, randomise
 
+pytestmark = pytest.mark.slow
+
 LADDER = Ladder(levels=3, down_size=5, up_size=3)
 STRIDE = LADDER.stride_samples
 LABELS = np.array([1, 0, 1], np.float32)

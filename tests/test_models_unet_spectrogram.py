@@ -15,6 +15,8 @@ import pytest
 from models_oracle import excerpts, outputs, reloaded
 from spectrogram_oracle import unet_spectrogram_by_hand
 
+pytestmark = pytest.mark.slow
+
 GRID = {"levels": 2, "frame_samples": 32, "hop_samples": 24}
 LENGTH = 192  # eight frames, two at the bottleneck
 small = partial(unet_spectrogram, filters=2, **GRID)
@@ -153,7 +155,6 @@ LABELS = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0]], np.float32)
 EVERYWHERE = [("film", [place]) for place in PLACES] + [(method, PLACES) for method in METHODS]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("method", "places"), EVERYWHERE)
 def test_labels_are_used_and_never_reach_another_example(method, places, tmp_path):
     model = randomised(small(3, separate=False, output="consistent", conditioning=method, places=places))
