@@ -137,7 +137,7 @@ def playing_in(references: np.ndarray, samples: int) -> np.ndarray:
 def proposed_labels(
     recogniser: Path, config: Config.Training, paths: Sequence[Path]
 ) -> tuple[dict[Path, list[str]], list[str]]:
-    """The classes of a separating run that play in audio files, with a probability of 0.5 or more; says them on stderr.
+    """The classes of a separating run that play in audio files, with a probability of 0.5 or more; prints them.
 
     Args:
         recogniser: the folder of a run that recognises.

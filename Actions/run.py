@@ -159,8 +159,14 @@ def probabilities_of(data: Config.Data, windows: Iterable[tuple[np.ndarray, int]
     Args:
         data: of the run.
         windows: what `recognise` gives.
+
+    Raises:
+        ValueError: if there is none.
     """
-    probabilities, samples = zip(*windows, strict=True)
+    found = list(windows)
+    if not found:
+        raise ValueError("expected a recording. Received: one without a sample")
+    probabilities, samples = zip(*found, strict=True)
     return dict(zip(data.sources, np.average(probabilities, axis=0, weights=samples).tolist(), strict=True))
 
 

@@ -245,7 +245,7 @@ class Fitting:
 def fitting(
     task: Task, batch_size: int, rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None
 ) -> Fitting:
-    """Builds all that a training in batches of a size needs; says how much memory it takes.
+    """Builds all that a training in batches of a size needs; prints how much memory it takes.
 
     Args:
         task: what trains, and on what.

@@ -1,6 +1,6 @@
 """Which streams a network can be given beside the mixture, a file a kind; a new one is a file and a line here.
 
-- `kind`: what every kind says of itself. `labels`: which classes play.
+- `kind`: what every kind defines. `labels`: which classes play.
 """
 
 from collections.abc import Iterable, Mapping

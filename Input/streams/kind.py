@@ -1,4 +1,4 @@
-"""What every kind of context says of itself, and what it is given of a part."""
+"""What every kind of context defines, and what it is given of a part."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
